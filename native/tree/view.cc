@@ -1,0 +1,146 @@
+#include "tree/view.h"
+
+#include <unordered_set>
+
+namespace ociunpack {
+namespace {
+
+// Adds `view`'s layer to the merged path `result`. Returns false when nothing lower can show.
+bool merge_layer(const TreeView* view, NodeId id, MergedNode* result) {
+  const LayerTree& tree = view->tree();
+  const NodeType type = tree.type_of(id);
+  if (type == NodeType::kWhiteout) return false;
+  if (type != NodeType::kDirectory) {
+    // overlayfs stops at the first thing that is not a directory; below an upper directory it hides.
+    if (result->view == nullptr) {
+      result->view = view;
+      result->node = id;
+    }
+    return false;
+  }
+  result->parts.emplace_back(view, id);
+  if (!view->transparent() && result->view == nullptr) {
+    result->view = view;
+    result->node = id;
+  }
+  return !tree.node(id).opaque;
+}
+
+// A transparent opaque directory hides what lies in the lower directories, not that they exist.
+void find_attributes(const MergedNode& directory, size_t next_part, std::string_view name,
+                     MergedNode* result) {
+  for (size_t i = next_part; i < directory.parts.size() && result->view == nullptr; ++i) {
+    const auto& [view, id] = directory.parts[i];
+    const NodeId child = view->tree().find(id, name);
+    if (child == kNoNode) continue;
+    if (view->tree().type_of(child) == NodeType::kWhiteout) return;
+    result->view = view;
+    result->node = child;
+  }
+}
+
+}  // namespace
+
+std::optional<MergedNode> merged_root(const TreeView* view) {
+  if (view == nullptr) return std::nullopt;
+  MergedNode root;
+  bool hidden = false;
+  for (; view != nullptr; view = view->below()) {
+    if (!hidden) {
+      hidden = !merge_layer(view, kRootNode, &root);
+    } else if (root.view == nullptr && !view->transparent()) {
+      root.view = view;
+      root.node = kRootNode;
+    }
+  }
+  if (root.view == nullptr) return std::nullopt;
+  return root;
+}
+
+std::optional<MergedNode> merged_child(const MergedNode& directory, std::string_view name) {
+  MergedNode child;
+  for (size_t i = 0; i < directory.parts.size(); ++i) {
+    const auto& [view, id] = directory.parts[i];
+    const NodeId found = view->tree().find(id, name);
+    if (found == kNoNode) continue;
+    if (!merge_layer(view, found, &child)) {
+      const bool hidden_here = view->transparent() && view->tree().is_directory(found);
+      if (hidden_here) find_attributes(directory, i + 1, name, &child);
+      break;
+    }
+  }
+  // Only transparent directories: nothing is there.
+  if (child.view == nullptr) return std::nullopt;
+  if (!child.is_directory()) child.parts.clear();
+  return child;
+}
+
+void for_each_merged_name(const MergedNode& directory,
+                          const std::function<void(std::string_view)>& visit) {
+  std::unordered_set<std::string_view> seen;
+  for (const auto& [view, id] : directory.parts) {
+    const LayerTree& tree = view->tree();
+    for (NodeId child = tree.node(id).first_child; child != kNoNode;
+         child = tree.node(child).next_sibling) {
+      if (!tree.present(child) || !seen.insert(tree.node(child).name).second) continue;
+      if (merged_child(directory, tree.node(child).name)) visit(tree.node(child).name);
+    }
+  }
+}
+
+std::vector<std::string_view> split_path(std::string_view path) {
+  std::vector<std::string_view> components;
+  size_t start = 0;
+  while (start < path.size()) {
+    size_t end = path.find('/', start);
+    if (end == std::string_view::npos) end = path.size();
+    const std::string_view name = path.substr(start, end - start);
+    if (!name.empty() && name != ".") components.push_back(name);
+    start = end + 1;
+  }
+  return components;
+}
+
+MergedWalk walk_merged(const TreeView* view, const std::vector<std::string_view>& components,
+                       bool follow, bool follow_last) {
+  MergedWalk walk;
+  std::vector<std::optional<MergedNode>> nodes{merged_root(view)};
+  std::vector<std::string_view> pending(components.rbegin(), components.rend());
+  int symlinks = 0;
+  while (!pending.empty()) {
+    const std::string_view name = pending.back();
+    pending.pop_back();
+    if (name == "..") {
+      if (!walk.path.empty()) {
+        walk.path.pop_back();
+        nodes.pop_back();
+      }
+      continue;
+    }
+    std::optional<MergedNode> child;
+    if (nodes.back() && nodes.back()->is_directory()) child = merged_child(*nodes.back(), name);
+    if (child && child->type() == NodeType::kSymlink && (!pending.empty() || follow_last)) {
+      walk.met_symlink = true;
+      if (follow) {
+        if (++symlinks > kMaxSymlinks) {
+          walk.loop = true;
+          return walk;
+        }
+        const std::string_view target = child->inode().target;
+        if (!target.empty() && target.front() == '/') {
+          walk.path.clear();
+          nodes.resize(1);
+        }
+        const auto more = split_path(target);
+        pending.insert(pending.end(), more.rbegin(), more.rend());
+        continue;
+      }
+    }
+    walk.path.push_back(name);
+    nodes.push_back(std::move(child));
+  }
+  walk.found = std::move(nodes.back());
+  return walk;
+}
+
+}  // namespace ociunpack

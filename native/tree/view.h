@@ -1,0 +1,86 @@
+// TreeView: the merged view of a stack of settled layer trees, as overlayfs would show them: the
+// upper layer's name wins, directories merge, whiteouts and opaque directories hide what is lower.
+// Immutable and shared; safe to read from any thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "tree/tree.h"
+
+namespace ociunpack {
+
+class TreeView {
+ public:
+  // `tree` on top of `below` (null: nothing is below). `directory` is where the layer's files lie;
+  // invalid for trees without files. A `transparent` tree only hides (its directories have no
+  // attributes of their own and vanish where nothing lies below): the whiteouts of a layer that is
+  // being settled.
+  TreeView(std::shared_ptr<const LayerTree> tree, UniqueFd directory,
+           std::shared_ptr<const TreeView> below, bool transparent = false)
+      : tree_(std::move(tree)),
+        directory_(std::move(directory)),
+        below_(std::move(below)),
+        transparent_(transparent) {}
+
+  const LayerTree& tree() const { return *tree_; }
+  const TreeView* below() const { return below_.get(); }
+  int directory() const { return directory_.get(); }
+  bool transparent() const { return transparent_; }
+
+ private:
+  std::shared_ptr<const LayerTree> tree_;
+  UniqueFd directory_;
+  std::shared_ptr<const TreeView> below_;
+  bool transparent_;
+};
+
+// One path of the merged view.
+struct MergedNode {
+  const TreeView* view = nullptr;  // the layer that this path's attributes and content come from
+  NodeId node = kNoNode;
+  // Of a directory: every layer's directory that it is merged from, the top one first.
+  std::vector<std::pair<const TreeView*, NodeId>> parts;
+
+  const Inode& inode() const { return view->tree().inode_of(node); }
+  NodeType type() const { return inode().type; }
+  bool is_directory() const { return type() == NodeType::kDirectory; }
+};
+
+// The merged root of `view`; nothing where `view` is null.
+std::optional<MergedNode> merged_root(const TreeView* view);
+
+// What the merged directory shows under `name`; nothing where it shows nothing.
+std::optional<MergedNode> merged_child(const MergedNode& directory, std::string_view name);
+
+// Calls `visit` once for each name that the merged directory shows.
+void for_each_merged_name(const MergedNode& directory,
+                          const std::function<void(std::string_view)>& visit);
+
+// A path that is walked through the merged view, following symlinks inside the root.
+struct MergedWalk {
+  std::vector<std::string_view> path;  // the real path: no symlinks where something exists
+  std::optional<MergedNode> found;     // what lies there; nothing where the view ends before it
+  bool met_symlink = false;            // some component on the way was a symlink
+  bool loop = false;                   // more than 40 symlinks: a loop
+};
+
+// Walks `components` from the root. `follow` says whether symlinks on the way are followed (the last
+// component only with `follow_last`); without it they count as what they are: not directories.
+// Components that do not exist are kept as they are, `..` goes up and stops at the root.
+MergedWalk walk_merged(const TreeView* view, const std::vector<std::string_view>& components,
+                       bool follow, bool follow_last);
+
+// Splits at '/', leaving out empty components and ".".
+std::vector<std::string_view> split_path(std::string_view path);
+
+// The Linux kernel's limit of symlinks in one path resolution (path_resolution(7)).
+inline constexpr int kMaxSymlinks = 40;
+
+}  // namespace ociunpack
