@@ -1,0 +1,134 @@
+// Scheduler: the one pool of worker threads of the process. Every unpack call has a Group, which
+// bounds how many of its tasks run at once; calls take turns, within a call see pick() for the
+// rule. Why it is fast enough: a task is a slab's worth of work (100 us and more), the lock is held
+// for tens of nanoseconds, and a post wakes one sleeper at most. Tasks never block on other tasks.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/result.h"
+#include "pipeline/task.h"
+
+namespace ociunpack {
+
+// kDecode makes work (read, decode, parse), kDrain uses it up (hash, write).
+enum class TaskClass : uint8_t { kDrain, kDecode };
+
+class Scheduler {
+ public:
+  static constexpr unsigned kMaxWorkers = 64;
+  // Tasks that one slab gives to the drains: its hash and its batch of writes.
+  static constexpr size_t kDrainTasksPerSlab = 2;
+
+  // The tasks of one unpack call. Any thread; shared by all that post to it.
+  class Group {
+   public:
+    unsigned concurrency() const { return concurrency_; }
+    // Drain tasks that wait, those in the queues of strands included.
+    size_t drain_backlog() const { return drain_backlog_.load(std::memory_order_relaxed); }
+    // More drain work than this waiting: drains go before decodes. Two slabs' worth for each
+    // worker.
+    size_t high_water() const { return size_t{2} * kDrainTasksPerSlab * concurrency_; }
+
+   private:
+    friend class Scheduler;
+    friend class Strand;
+    struct Decode {
+      uint64_t weight;
+      uint64_t sequence;
+      Task task;
+    };
+    explicit Group(unsigned concurrency) : concurrency_(concurrency) {}
+    bool has_pending() const { return !drains_.empty() || !decodes_.empty(); }
+
+    const unsigned concurrency_;
+    std::atomic<size_t> drain_backlog_{0};
+    // Guarded by the scheduler's mutex.
+    unsigned running_ = 0;
+    bool listed_ = false;          // in Scheduler::pending_
+    std::deque<Task> drains_;      // in order
+    std::vector<Decode> decodes_;  // a heap: heaviest first, then in order
+  };
+  using GroupRef = std::shared_ptr<Group>;
+
+  // The scheduler of the process; never destroyed, made on first use.
+  static Scheduler& instance();
+
+  // A user (a Node environment) comes and goes; the last release() shuts down. The next use after
+  // that starts the workers again.
+  static void retain();
+  static void release();
+
+  Scheduler() = default;
+  ~Scheduler() { shutdown(); }
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // At most `concurrency` tasks of the group run at once (0: as many as there are CPUs for us; at
+  // most kMaxWorkers). The pool may grow to that many workers; they start as work comes. Fails only
+  // when not even one worker thread can be started.
+  Result<GroupRef> make_group(unsigned concurrency);
+
+  // Queues a task; any thread. Heavier decodes go first (weight: compressed bytes of the layer).
+  // While the scheduler is shutting down the task is destroyed unrun.
+  void post(const GroupRef& group, TaskClass task_class, Task task, uint64_t weight = 0);
+
+  // Destroys what is queued, waits for the tasks that run, joins the workers. Idempotent; not from
+  // a worker. A later make_group() starts anew; posts in between are destroyed.
+  void shutdown();
+
+  // Worker threads that are running now, and the number that a group of concurrency 0 may use.
+  unsigned workers() const;
+  static unsigned default_concurrency();
+
+  // Whether the workers have a umask of their own, which is 0 (unshare(2) of CLONE_FS, which some
+  // seccomp profiles refuse). Known once a group has been made. If false, chmod what you create.
+  bool umask_private() const { return umask_private_.load(std::memory_order_acquire); }
+
+  // Whether the calling thread is a worker of a scheduler.
+  static bool on_worker();
+
+ private:
+  friend class Strand;
+  struct Worker {
+    Scheduler* scheduler;
+    unsigned number;
+    pthread_t thread;
+  };
+
+  // All below hold mutex_.
+  bool start_worker();
+  bool wants_worker() const;
+  Group* runnable_group();
+  bool has_runnable() const;
+  Task pick(Group& group);
+
+  static void* worker_entry(void* worker);
+  void run_worker(unsigned number);
+
+  mutable std::mutex mutex_;
+  std::mutex shutdown_mutex_;  // one shutdown() at a time; taken before mutex_
+  std::condition_variable work_;
+  std::condition_variable started_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  unsigned ready_ = 0;  // workers that have set themselves up
+  unsigned sleeping_ = 0;
+  unsigned target_ = 0;  // workers we may start
+  bool stopping_ = false;
+  bool stopped_ = false;           // shut down, and no group made since
+  std::vector<GroupRef> pending_;  // groups with tasks that wait
+  size_t turn_ = 0;                // the group in pending_ to look at first
+  uint64_t sequence_ = 0;
+  std::atomic<bool> umask_private_{true};
+};
+
+}  // namespace ociunpack
