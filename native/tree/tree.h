@@ -46,7 +46,7 @@ struct Inode {
   Timestamp mtime;
   uint64_t size = 0;
   uint64_t entry = 0;         // number of the tar entry that made it
-  std::string_view target;    // of a symlink; of a pending link the path it links to (raw)
+  std::string_view target;    // of a symlink; of a pending link the path it links to
   std::span<const Xattr> xattrs;
   NodeId home = kNoNode;      // a present path of it: where it was created, or one that is left
 };

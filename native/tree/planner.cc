@@ -1,0 +1,483 @@
+#include "tree/planner.h"
+
+#include <algorithm>
+
+namespace ociunpack {
+namespace {
+
+constexpr std::string_view kWhiteoutPrefix = ".wh.";
+constexpr std::string_view kAufsPrefix = ".wh..wh.";
+constexpr std::string_view kOpaqueName = ".wh..wh..opq";
+constexpr std::string_view kPlinkName = ".wh..wh.plnk";
+
+// Linux's NAME_MAX, and PATH_MAX - 1 for the target of a symlink (symlink(2)).
+constexpr size_t kMaxNameBytes = 255;
+constexpr size_t kMaxTargetBytes = 4095;
+// makedev(3): 12 bits of major and 20 of minor number.
+constexpr uint32_t kMaxMajor = 0xFFF;
+constexpr uint32_t kMaxMinor = 0xFFFFF;
+
+NodeType node_type(EntryType type) {
+  switch (type) {
+    case EntryType::kSymlink:
+      return NodeType::kSymlink;
+    case EntryType::kCharDevice:
+      return NodeType::kCharDevice;
+    case EntryType::kBlockDevice:
+      return NodeType::kBlockDevice;
+    case EntryType::kFifo:
+      return NodeType::kFifo;
+    case EntryType::kDirectory:
+      return NodeType::kDirectory;
+    case EntryType::kFile:
+    case EntryType::kHardlink:
+      break;
+  }
+  return NodeType::kFile;
+}
+
+}  // namespace
+
+Planner::Planner(LayerTree* tree, PlanOptions options)
+    : tree_(tree), options_(std::move(options)) {
+  implicit_directories_.push_back(kRootNode);
+}
+
+Error Planner::refuse(const Entry& entry, std::string detail, Code code) const {
+  return input_error(code, "tar entry", std::string(entry.path), std::move(detail));
+}
+
+// Splits a name of the layer at '/'. A leading '/', empty components and '.' vanish; '..' takes away
+// the component before it, and is refused where there is none (it would leave the root).
+Status Planner::clean(const Entry& entry, std::string_view path,
+                      std::vector<std::string_view>* components) {
+  components->clear();
+  size_t start = 0;
+  while (start < path.size()) {
+    size_t end = path.find('/', start);
+    if (end == std::string_view::npos) end = path.size();
+    const std::string_view name = path.substr(start, end - start);
+    start = end + 1;
+    if (name.empty() || name == ".") continue;
+    if (name == "..") {
+      if (components->empty()) return refuse(entry, "the name leaves the root by '..'");
+      components->pop_back();
+      continue;
+    }
+    if (name.size() > kMaxNameBytes) {
+      return refuse(entry, "a component of the name is longer than 255 bytes");
+    }
+    if (components->size() >= options_.limits.max_path_depth) {
+      return refuse(entry,
+                    "the name has more than " + std::to_string(options_.limits.max_path_depth) +
+                        " components (limit maxPathDepth)",
+                    Code::ERR_LIMIT_EXCEEDED);
+    }
+    components->push_back(name);
+  }
+  return {};
+}
+
+Result<const PlanStep*> Planner::add(const Entry& entry) {
+  step_.kind = PlanStep::Kind::kSkip;
+  step_.node = step_.link_source = step_.removed = kNoNode;
+  step_.dead_directories.clear();
+  step_.made_directories.clear();
+
+  if (entry.path.empty()) return refuse(entry, "the name is empty");
+  // The quick way: the same parent as the entry before.
+  const size_t slash = entry.path.rfind('/');
+  const std::string_view base =
+      slash == std::string_view::npos ? std::string_view() : entry.path.substr(slash + 1);
+  if (last_parent_node_ != kNoNode && !base.empty() && base.size() <= kMaxNameBytes &&
+      base.front() != '.' && entry.path.substr(0, slash) == last_parent_) {
+    if (entry.type == EntryType::kDirectory) return add_directory(entry, last_parent_node_, base);
+    if (entry.type == EntryType::kHardlink) return add_hardlink(entry, last_parent_node_, base);
+    return add_other(entry, last_parent_node_, base);
+  }
+
+  OCIUNPACK_TRY(clean(entry, entry.path, &components_));
+  if (components_.empty()) {
+    if (entry.type != EntryType::kDirectory) {
+      return refuse(entry, "only a directory can be the root of a layer");
+    }
+    set_metadata(&tree_->inode_of(kRootNode), entry);
+    tree_->node(kRootNode).implicit = false;
+    step_.kind = PlanStep::Kind::kDirectory;
+    step_.node = kRootNode;
+    return &step_;
+  }
+  const std::string_view last = base.empty() ? entry.path.substr(0, entry.path.size()) : base;
+  if ((last == "." || last == ".." || last.ends_with("/.") || last.ends_with("/..")) &&
+      entry.type != EntryType::kDirectory) {
+    return refuse(entry, "'.' and '..' can only name a directory");
+  }
+  OCIUNPACK_ASSIGN(const bool marked, take_mark(entry));
+  if (marked) return &step_;
+
+  const std::string_view name = components_.back();
+  components_.pop_back();
+  OCIUNPACK_ASSIGN(const NodeId parent, parent_of(entry));
+  // Only a name that is spelled plainly serves as a key for the next entry.
+  last_parent_node_ = kNoNode;
+  if (!base.empty() && step_.removed == kNoNode) {
+    last_parent_.assign(entry.path.substr(0, slash));
+    last_parent_node_ = parent;
+  }
+  if (entry.type == EntryType::kDirectory) return add_directory(entry, parent, name);
+  if (entry.type == EntryType::kHardlink) return add_hardlink(entry, parent, name);
+  return add_other(entry, parent, name);
+}
+
+// Whiteouts, opaque markers and aufs bookkeeping. True when the entry was one and is dealt with.
+Result<bool> Planner::take_mark(const Entry& entry) {
+  for (size_t i = 0; i < components_.size(); ++i) {
+    const std::string_view name = components_[i];
+    if (!name.starts_with(kWhiteoutPrefix)) continue;
+    const bool is_last = i + 1 == components_.size();
+    if (is_last && name == kOpaqueName) {
+      marks_.push_back({{components_.begin(), components_.end() - 1}, {}});
+      return true;
+    }
+    if (name.starts_with(kAufsPrefix)) {
+      // aufs keeps the content of hardlinked files in /.wh..wh.plnk; it stays until the links are
+      // made, and is no part of the layer then.
+      if (i == 0 && name == kPlinkName) return false;
+      notes_.push_back({"entry-skipped", std::string(entry.path), "aufs bookkeeping, not a file"});
+      return true;
+    }
+    if (!is_last) return refuse(entry, "a whiteout cannot be a directory with entries");
+    const std::string_view hidden = name.substr(kWhiteoutPrefix.size());
+    if (hidden.empty() || hidden == "." || hidden == "..") {
+      return refuse(entry, "a whiteout must name what it hides");
+    }
+    marks_.push_back({{components_.begin(), components_.end() - 1}, std::string(hidden)});
+    return true;
+  }
+  const bool is_null_device = entry.type == EntryType::kCharDevice && entry.dev_major == 0 &&
+                              entry.dev_minor == 0;
+  if (is_null_device) {
+    if (!options_.accept_device_whiteouts) {
+      return refuse(entry,
+                    "a character device 0:0 is overlayfs' own whiteout; allow it with "
+                    "deviceWhiteouts: 'accept'");
+    }
+    marks_.push_back({{components_.begin(), components_.end() - 1}, std::string(components_.back())});
+    return true;
+  }
+  return false;
+}
+
+// Resolves `components` in what this layer has (and, with `lower`, in what is below it), following
+// symlinks inside the root, into places_. Makes nothing.
+Status Planner::walk(const Entry& entry, const std::vector<std::string_view>& components) {
+  places_.clear();
+  std::vector<std::string_view> pending(components.rbegin(), components.rend());
+  int symlinks = 0;
+  while (!pending.empty()) {
+    const std::string_view name = pending.back();
+    pending.pop_back();
+    if (name == "..") {
+      if (places_.empty()) continue;
+      if (places_.back().node == kNoNode) {
+        probed_paths_.push_back(walked_path());
+      }
+      places_.pop_back();
+      continue;
+    }
+    const NodeId above = places_.empty() ? kRootNode : places_.back().node;
+    const NodeId found = above == kNoNode ? kNoNode : tree_->find(above, name);
+    if (found != kNoNode && tree_->type_of(found) == NodeType::kSymlink) {
+      OCIUNPACK_TRY(follow(entry, tree_->inode_of(found).target, &symlinks, &pending));
+      continue;
+    }
+    if (found != kNoNode && tree_->type_of(found) == NodeType::kPendingLink) uncertain_ = true;
+    if (found == kNoNode && options_.lower != nullptr) {
+      OCIUNPACK_ASSIGN(const bool followed, follow_lower(entry, name, &symlinks, &pending));
+      if (followed) continue;
+    }
+    places_.push_back({found, name});
+  }
+  return {};
+}
+
+std::string Planner::walked_path() const {
+  std::string path;
+  for (const Place& place : places_) path.append(path.empty() ? "" : "/").append(place.name);
+  return path;
+}
+
+Status Planner::follow(const Entry& entry, std::string_view target, int* symlinks,
+                       std::vector<std::string_view>* pending) {
+  if (++*symlinks > kMaxSymlinks) {
+    return refuse(entry, "more than 40 symlinks in the path: a loop");
+  }
+  if (!target.empty() && target.front() == '/') places_.clear();
+  const std::vector<std::string_view> more = split_path(target);
+  pending->insert(pending->end(), more.rbegin(), more.rend());
+  return {};
+}
+
+// Whether `name`, which this layer does not have under places_, is a symlink below that is followed.
+Result<bool> Planner::follow_lower(const Entry& entry, std::string_view name, int* symlinks,
+                                   std::vector<std::string_view>* pending) {
+  std::vector<std::string_view> path;
+  for (const Place& place : places_) {
+    if (place.node != kNoNode && tree_->node(place.node).cut_at != kNeverCut) return false;
+    path.push_back(place.name);
+  }
+  path.push_back(name);
+  const MergedWalk below = walk_merged(options_.lower, path, false, false);
+  if (!below.found || below.found->type() != NodeType::kSymlink) return false;
+  if (options_.symlink_parents == SymlinkParents::kReplace) return false;
+  const std::string above = walked_path();
+  const std::string full = above.empty() ? std::string(name) : above + "/" + std::string(name);
+  const std::string_view target = below.found->inode().target;
+  if (options_.symlink_parents == SymlinkParents::kError) {
+    return refuse(entry,
+                  "its parent " + full + " is a symlink to " + std::string(target) +
+                      " in a lower layer (symlinkParents: 'error')",
+                  Code::ERR_SYMLINK_PARENT);
+  }
+  notes_.push_back({"symlink-parent", std::string(entry.path),
+                    "followed the lower layer's symlink " + full + " -> " + std::string(target)});
+  OCIUNPACK_TRY(follow(entry, target, symlinks, pending));
+  return true;
+}
+
+// The directory that components_ name, made where it is missing.
+Result<NodeId> Planner::parent_of(const Entry& entry) {
+  OCIUNPACK_TRY(walk(entry, components_));
+  return make_walked(entry.index);
+}
+
+NodeId Planner::make_walked(uint64_t entry_number) {
+  NodeId directory = kRootNode;
+  for (const Place& place : places_) {
+    const NodeId id = tree_->find_or_add(directory, place.name);
+    if (!tree_->is_directory(id)) {
+      // What stands here is no directory: a sequential apply replaces it.
+      if (tree_->present(id)) displace(id);
+      make_directory(id, entry_number);
+      tree_->node(id).implicit = true;
+      if (tree_->merges_at(id, entry_number)) implicit_directories_.push_back(id);
+    }
+    directory = id;
+  }
+  return directory;
+}
+
+void Planner::place_new(NodeId id, InodeId inode, uint64_t entry_number) {
+  Node& node = tree_->node(id);
+  if (!tree_->present(id) && !node.in_child_list) node.cut_at = kNeverCut;  // a fresh life
+  node.implicit = false;
+  tree_->place(id, inode);
+  if (tree_->inode(inode).type != NodeType::kDirectory) {
+    node.cut_at = std::min(node.cut_at, entry_number);
+  }
+}
+
+void Planner::make_directory(NodeId id, uint64_t entry_number) {
+  const InodeId inode = tree_->new_inode(NodeType::kDirectory, id);
+  tree_->inode(inode).entry = entry_number;
+  place_new(id, inode, entry_number);
+  step_.made_directories.push_back(id);
+}
+
+bool Planner::on_disk(NodeId id) const {
+  const Inode& inode = tree_->inode_of(id);
+  return inode.type != NodeType::kPendingLink && !inode.copied_up;
+}
+
+void Planner::release(NodeId id) {
+  const InodeId inode_id = tree_->node(id).inode;
+  tree_->remove(id);
+  Inode& inode = tree_->inode(inode_id);
+  if (inode.home != id) return;
+  const auto links = hardlinks_.find(inode_id);
+  if (links == hardlinks_.end()) return;
+  for (const NodeId other : links->second) {
+    if (tree_->node(other).inode == inode_id) {
+      inode.home = other;
+      return;
+    }
+  }
+}
+
+void Planner::displace(NodeId id) {
+  last_parent_node_ = kNoNode;
+  if (on_disk(id)) step_.removed = id;
+  std::vector<NodeId> pending{id};
+  while (!pending.empty()) {
+    const NodeId at = pending.back();
+    pending.pop_back();
+    if (tree_->is_directory(at)) {
+      step_.dead_directories.push_back(at);
+      for (NodeId child = tree_->node(at).first_child; child != kNoNode;
+           child = tree_->node(child).next_sibling) {
+        if (tree_->present(child)) pending.push_back(child);
+      }
+      tree_->clear_children(at);
+    }
+    release(at);
+  }
+}
+
+void Planner::set_metadata(Inode* inode, const Entry& entry) {
+  inode->mode = static_cast<uint16_t>(entry.mode & 07777);
+  inode->uid = entry.uid;
+  inode->gid = entry.gid;
+  inode->mtime = entry.mtime;
+  inode->entry = entry.index;
+  inode->xattrs = tree_->keep_xattrs(entry.xattrs);
+}
+
+Result<const PlanStep*> Planner::add_directory(const Entry& entry, NodeId parent,
+                                               std::string_view name) {
+  const NodeId id = tree_->find_or_add(parent, name);
+  if (!tree_->is_directory(id)) {
+    if (tree_->present(id)) displace(id);
+    make_directory(id, entry.index);
+    if (parent == kRootNode && name == kPlinkName) plink_directory_ = id;
+  }
+  set_metadata(&tree_->inode_of(id), entry);
+  tree_->node(id).implicit = false;
+  step_.kind = PlanStep::Kind::kDirectory;
+  step_.node = id;
+  return &step_;
+}
+
+Result<const PlanStep*> Planner::add_other(const Entry& entry, NodeId parent,
+                                           std::string_view name) {
+  if (entry.type == EntryType::kSymlink) {
+    if (entry.linkpath.empty()) return refuse(entry, "a symlink without a target");
+    if (entry.linkpath.size() > kMaxTargetBytes) {
+      return refuse(entry, "the symlink's target is longer than 4095 bytes");
+    }
+  } else if (entry.type == EntryType::kCharDevice || entry.type == EntryType::kBlockDevice) {
+    if (entry.dev_major > kMaxMajor || entry.dev_minor > kMaxMinor) {
+      return refuse(entry, "the device number " + std::to_string(entry.dev_major) + ":" +
+                               std::to_string(entry.dev_minor) + " is out of range");
+    }
+    if (entry.type == EntryType::kCharDevice && entry.dev_major == 0 && entry.dev_minor == 0) {
+      // The quick way of add() passes take_mark() by.
+      components_ = split_path(entry.path);
+      OCIUNPACK_ASSIGN(const bool marked, take_mark(entry));
+      if (marked) return &step_;
+    }
+  }
+  const NodeId id = tree_->find_or_add(parent, name);
+  if (tree_->present(id)) displace(id);
+  // A new symlink may change where a name with `..` in a symlink's target leads.
+  if (entry.type == EntryType::kSymlink) last_parent_node_ = kNoNode;
+  const InodeId inode_id = tree_->new_inode(node_type(entry.type), id);
+  Inode& inode = tree_->inode(inode_id);
+  set_metadata(&inode, entry);
+  inode.size = entry.size;
+  if (entry.type == EntryType::kSymlink) inode.target = tree_->keep(entry.linkpath);
+  inode.dev_major = entry.dev_major;
+  inode.dev_minor = entry.dev_minor;
+  place_new(id, inode_id, entry.index);
+  step_.kind = PlanStep::Kind::kCreate;
+  step_.node = id;
+  return &step_;
+}
+
+// With the lower layers known: the inode of a file of theirs, which then belongs to this layer too,
+// under its own path and under the link's. kNoInode where they have no such file.
+Result<InodeId> Planner::lower_link_target(const Entry& entry,
+                                           const std::vector<std::string_view>& components) {
+  std::vector<std::string_view> path;
+  for (const Place& place : places_) {
+    if (place.node != kNoNode && tree_->node(place.node).cut_at != kNeverCut) return kNoInode;
+    path.push_back(place.name);
+  }
+  path.push_back(components.back());
+  const MergedWalk below = walk_merged(options_.lower, path, false, false);
+  if (!below.found) return kNoInode;
+  if (below.found->is_directory()) return refuse(entry, "a hardlink to a directory");
+  const NodeId parent = make_walked(entry.index);
+  const NodeId id = tree_->find_or_add(parent, components.back());
+  const InodeId inode_id = tree_->new_inode(below.found->type(), id);
+  copy_lower_inode(*below.found, tree_, inode_id);
+  copy_sources_.emplace(inode_id, *below.found);
+  place_new(id, inode_id, entry.index);
+  hardlinks_[inode_id].push_back(id);
+  unsettled_links_.push_back(id);
+  return inode_id;
+}
+
+Result<const PlanStep*> Planner::add_hardlink(const Entry& entry, NodeId parent,
+                                              std::string_view name) {
+  std::vector<std::string_view> target;
+  OCIUNPACK_TRY(clean(entry, entry.linkpath, &target));
+  if (target.empty()) return refuse(entry, "a hardlink to the root");
+  const std::vector<std::string_view> directory(target.begin(), target.end() - 1);
+  OCIUNPACK_TRY(walk(entry, directory));
+  const NodeId above = places_.empty() ? kRootNode : places_.back().node;
+  const NodeId found = above == kNoNode ? kNoNode : tree_->find(above, target.back());
+  const NodeId id = tree_->find_or_add(parent, name);
+  if (found == id || (above == parent && target.back() == name)) {
+    return refuse(entry, "a hardlink to itself");
+  }
+  InodeId inode_id = kNoInode;
+  if (found != kNoNode) {
+    if (tree_->is_directory(found)) return refuse(entry, "a hardlink to a directory");
+    inode_id = tree_->node(found).inode;
+    if (tree_->node(id).inode == inode_id) return &step_;  // it is that link already
+  } else if (options_.lower != nullptr) {
+    OCIUNPACK_ASSIGN(inode_id, lower_link_target(entry, target));
+    if (tree_->node(id).inode == inode_id && inode_id != kNoInode) {
+      return refuse(entry, "a hardlink to itself");
+    }
+  }
+  if (inode_id == kNoInode && entry.body_size > 0) {
+    // pax archives may carry the content with each link: then this one is a file of its own.
+    Entry file = entry;
+    file.type = EntryType::kFile;
+    file.size = entry.body_size;
+    return add_other(file, parent, name);
+  }
+  NodeId source = kNoNode;
+  if (inode_id == kNoInode) {
+    inode_id = tree_->new_inode(NodeType::kPendingLink, id);
+    const std::string above_path = walked_path();
+    tree_->inode(inode_id).target = tree_->keep(
+        above_path.empty() ? std::string(target.back()) : above_path + "/" + std::string(target.back()));
+    tree_->inode(inode_id).entry = entry.index;
+  }
+  if (tree_->present(id)) {
+    displace(id);
+    if (found != kNoNode && !tree_->present(found)) {
+      return refuse(entry, "the hardlink's target lies in the directory that it replaces",
+                    Code::ERR_LINK_TARGET);
+    }
+  }
+  const Inode& inode = tree_->inode(inode_id);
+  const bool exists = inode.type != NodeType::kPendingLink && !inode.copied_up;
+  if (exists) source = inode.home;
+  std::vector<NodeId>& links = hardlinks_[inode_id];
+  if (links.empty() && inode.home != id) links.push_back(inode.home);
+  links.push_back(id);
+  place_new(id, inode_id, entry.index);
+  if (!exists) unsettled_links_.push_back(id);
+  step_.kind = exists ? PlanStep::Kind::kLink : PlanStep::Kind::kSkip;
+  step_.node = id;
+  step_.link_source = source;
+  return &step_;
+}
+
+void copy_lower_inode(const MergedNode& from, LayerTree* to, InodeId inode_id) {
+  const Inode& lower = from.inode();
+  Inode& inode = to->inode(inode_id);
+  const NodeId home = inode.home;
+  const uint64_t entry = inode.entry;
+  inode = lower;
+  inode.home = home;
+  inode.entry = entry;
+  inode.copied_up = true;
+  inode.target = to->keep(lower.target);
+  inode.xattrs = to->keep_xattrs(lower.xattrs);
+}
+
+}  // namespace ociunpack

@@ -1,0 +1,138 @@
+// Planner: takes a layer's entries in tar order and keeps the LayerTree that a sequential apply would
+// have at that point; says for each entry what has to happen on disk. It knows no file system: all
+// names, symlinks and `..` are resolved here, in memory, so that no name of a layer is ever resolved
+// by the kernel across a symlink. Used by one strand; whiteouts are only collected (settle.h).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/limits.h"
+#include "base/note.h"
+#include "base/result.h"
+#include "tar/entry.h"
+#include "tree/tree.h"
+#include "tree/view.h"
+
+namespace ociunpack {
+
+// What to do where a parent of an entry is a symlink in a lower layer (SEMANTICS.md, row 5).
+enum class SymlinkParents : uint8_t { kFollow, kReplace, kError };
+
+struct PlanOptions {
+  SymlinkParents symlink_parents = SymlinkParents::kFollow;
+  bool accept_device_whiteouts = false;
+  Limits limits;
+  // The lower layers without what this layer's whiteouts hide. Null in the first pass over a layer
+  // (they may not be there yet) and for a bottom layer.
+  const TreeView* lower = nullptr;
+};
+
+// A whiteout or an opaque marker, as the layer names it. Settle resolves it: it speaks of the lower
+// layers, and the layer may name it before or after anything else.
+struct Mark {
+  std::vector<std::string> directory;  // components; cleaned, symlinks not resolved
+  std::string name;                    // what it hides; empty: the directory is opaque
+};
+
+struct PlanStep {
+  enum class Kind : uint8_t {
+    kSkip,       // nothing on disk
+    kDirectory,  // a directory, new (then it is in made_directories) or merged
+    kCreate,     // a file, symlink, device or fifo; the entry's body is its content
+    kLink,       // a hardlink to link_source
+  };
+  Kind kind = Kind::kSkip;
+  NodeId node = kNoNode;
+  NodeId link_source = kNoNode;
+  // A path that is on disk and must be removed, whole, before anything else of this step; all work
+  // that was begun for this layer must have ended before that.
+  NodeId removed = kNoNode;
+  std::vector<NodeId> dead_directories;  // directories that this removal takes away
+  std::vector<NodeId> made_directories;  // to be made, in this order
+};
+
+// Makes an inode of `to` a copy of the lower layers' one, to be copied up.
+void copy_lower_inode(const MergedNode& from, LayerTree* to, InodeId inode_id);
+
+class Planner {
+ public:
+  // `tree` must outlive the planner; `options.lower` too.
+  Planner(LayerTree* tree, PlanOptions options);
+
+  // Plans the next entry. The step is valid until the next call. Errors: ERR_INVALID_ENTRY,
+  // ERR_LIMIT_EXCEEDED, ERR_SYMLINK_PARENT, ERR_LINK_TARGET; each names the entry's path.
+  Result<const PlanStep*> add(const Entry& entry);
+
+  const std::vector<Mark>& marks() const { return marks_; }
+  // Directories that were made without being named while their path still merged with the lower
+  // layers: had a lower layer a symlink there, this plan is wrong (the first pass cannot know).
+  const std::vector<NodeId>& implicit_directories() const { return implicit_directories_; }
+  // Paths that were only walked through (`a` in a symlink target `a/../b`), likewise.
+  const std::vector<std::string>& probed_paths() const { return probed_paths_; }
+  // Nodes that were given an inode whose content is not this layer's: pending links, and (with
+  // `lower`) links to lower files. Some may have been replaced since.
+  const std::vector<NodeId>& unsettled_links() const { return unsettled_links_; }
+  // Where the content of an inode that is copied up lies; known only with `lower`.
+  const std::unordered_map<InodeId, MergedNode>& copy_sources() const { return copy_sources_; }
+  // A path went through a pending link: what that is, only the lower layers can tell.
+  bool uncertain() const { return uncertain_; }
+  // The aufs pseudo directory `.wh..wh.plnk`, kept while the layer is applied; kNoNode without one.
+  NodeId plink_directory() const { return plink_directory_; }
+  std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
+
+  // Takes the subtree away (a whole subtree for a directory); repoints inodes that live on elsewhere.
+  void displace(NodeId id);
+
+ private:
+  struct Place {
+    NodeId node;  // kNoNode: this layer has nothing there
+    std::string_view name;
+  };
+
+  Status clean(const Entry& entry, std::string_view path, std::vector<std::string_view>* components);
+  Result<bool> take_mark(const Entry& entry);
+  Status walk(const Entry& entry, const std::vector<std::string_view>& components);
+  Result<bool> follow_lower(const Entry& entry, std::string_view name, int* symlinks,
+                            std::vector<std::string_view>* pending);
+  Status follow(const Entry& entry, std::string_view target, int* symlinks,
+                std::vector<std::string_view>* pending);
+  std::string walked_path() const;
+  Result<NodeId> parent_of(const Entry& entry);
+  NodeId make_walked(uint64_t entry_number);
+  void make_directory(NodeId id, uint64_t entry_number);
+  void place_new(NodeId id, InodeId inode, uint64_t entry_number);
+  void set_metadata(Inode* inode, const Entry& entry);
+  Result<const PlanStep*> add_directory(const Entry& entry, NodeId parent, std::string_view name);
+  Result<const PlanStep*> add_hardlink(const Entry& entry, NodeId parent, std::string_view name);
+  Result<const PlanStep*> add_other(const Entry& entry, NodeId parent, std::string_view name);
+  Result<InodeId> lower_link_target(const Entry& entry,
+                                    const std::vector<std::string_view>& components);
+  void release(NodeId id);
+  bool on_disk(NodeId id) const;
+  Error refuse(const Entry& entry, std::string detail, Code code = Code::ERR_INVALID_ENTRY) const;
+
+  LayerTree* tree_;
+  PlanOptions options_;
+  PlanStep step_;
+  std::vector<Place> places_;  // the path that walk() found, without the root
+  std::vector<std::string_view> components_;
+  std::vector<Mark> marks_;
+  std::vector<NodeId> implicit_directories_;
+  std::vector<std::string> probed_paths_;
+  std::vector<NodeId> unsettled_links_;
+  std::unordered_map<InodeId, std::vector<NodeId>> hardlinks_;
+  std::unordered_map<InodeId, MergedNode> copy_sources_;
+  bool uncertain_ = false;
+  std::vector<Note> notes_;
+  NodeId plink_directory_ = kNoNode;
+  // The parent of the entry before, since entries come directory by directory. Forgotten whenever a
+  // path is taken away or replaced: an ancestor may have become something else (CVE-2025-47290).
+  std::string last_parent_;
+  NodeId last_parent_node_ = kNoNode;
+};
+
+}  // namespace ociunpack

@@ -1,0 +1,91 @@
+// Settle: finishes what one layer's tree could not know without the layers below: whiteouts and
+// opaque directories, the attributes of directories that it did not name, hardlinks into lower
+// layers; and tells when the first pass was wrong about a symlink below. In memory only; the plan
+// says what is to be done on disk. Settled in order, bottom first; the rules are SEMANTICS.md's.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/note.h"
+#include "base/result.h"
+#include "tree/planner.h"
+#include "tree/tree.h"
+#include "tree/view.h"
+
+namespace ociunpack {
+
+struct SettlePlan {
+  // The layer must be planned and unpacked again, from the start, with `lower` given to the planner:
+  // a parent of some entry is a symlink below. Nothing else of this plan holds then.
+  bool replan = false;
+
+  struct CopyUp {
+    NodeId node;        // to be made here, as a copy of
+    MergedNode source;  // this path of a lower layer
+  };
+  struct Link {
+    NodeId source;
+    NodeId node;
+  };
+  // In this order on disk:
+  NodeId plink_directory = kNoNode;      // to be removed, whole
+  std::vector<NodeId> made_directories;  // to be made
+  std::vector<CopyUp> copy_ups;
+  std::vector<Link> links;
+  std::vector<NodeId> whiteouts;
+  std::vector<NodeId> opaque_directories;    // to be marked
+  std::vector<NodeId> implicit_directories;  // whose metadata is known only now; made ones included
+  std::vector<Note> notes;
+};
+
+class Settler {
+ public:
+  // `planner` has seen the whole layer and made `tree`; `below` is null for a bottom layer.
+  Settler(LayerTree* tree, Planner* planner, std::shared_ptr<const TreeView> below,
+          SymlinkParents symlink_parents, bool lower_was_known);
+
+  // Changes the tree to its final state. Errors: ERR_LINK_TARGET, ERR_SYMLINK_PARENT,
+  // ERR_INVALID_ENTRY.
+  Result<SettlePlan> run();
+
+  // The lower layers without what this layer's whiteouts hide; for a planner that starts again.
+  // Valid after run(). Null for a bottom layer.
+  std::shared_ptr<const TreeView> lower() const { return lower_; }
+
+ private:
+  struct ResolvedMark {
+    const Mark* mark;
+    std::vector<std::string_view> directory;  // its real path in the lower layers
+    bool shows = false;                       // the lower layers show what it hides
+    NodeId node = kNoNode;                    // the directory in this layer's tree
+  };
+
+  Status resolve_marks();
+  void build_lower();
+  Result<bool> check_parents();
+  Result<bool> symlink_below(const std::string& path);
+  void apply_marks();
+  void hide_root();
+  void hide(NodeId directory, std::string_view name, bool shows);
+  void mark_cut_directories();
+  Status settle_links();
+  Status settle_pending(InodeId inode, int depth);
+  bool lower_visible_at(const std::vector<std::string_view>& path, uint64_t entry) const;
+  void settle_copied(InodeId inode, const MergedNode& source);
+  void inherit_attributes();
+  NodeId ensure_directory(const std::vector<std::string_view>& path);
+  void hide_in_mask(const ResolvedMark& mark);
+
+  LayerTree* tree_;
+  Planner* planner_;
+  std::shared_ptr<const TreeView> below_;
+  SymlinkParents symlink_parents_;
+  bool lower_was_known_;
+  std::shared_ptr<LayerTree> mask_;
+  std::shared_ptr<const TreeView> lower_;
+  std::vector<ResolvedMark> marks_;
+  SettlePlan plan_;
+};
+
+}  // namespace ociunpack
