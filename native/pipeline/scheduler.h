@@ -42,10 +42,17 @@ class Scheduler {
    private:
     friend class Scheduler;
     friend class Strand;
+    struct Drain {
+      Task task;
+      bool counted;  // in drain_backlog_; the tasks of a strand are counted by the strand
+    };
     struct Decode {
       uint64_t weight;
       uint64_t sequence;
       Task task;
+      bool operator<(const Decode& other) const {
+        return weight != other.weight ? weight < other.weight : sequence > other.sequence;
+      }
     };
     explicit Group(unsigned concurrency) : concurrency_(concurrency) {}
     bool has_pending() const { return !drains_.empty() || !decodes_.empty(); }
@@ -55,7 +62,7 @@ class Scheduler {
     // Guarded by the scheduler's mutex.
     unsigned running_ = 0;
     bool listed_ = false;          // in Scheduler::pending_
-    std::deque<Task> drains_;      // in order
+    std::deque<Drain> drains_;     // in order
     std::vector<Decode> decodes_;  // a heap: heaviest first, then in order
   };
   using GroupRef = std::shared_ptr<Group>;
@@ -105,11 +112,13 @@ class Scheduler {
     pthread_t thread;
   };
 
-  // All below hold mutex_.
-  bool start_worker();
-  bool wants_worker() const;
-  Group* runnable_group();
+  void enqueue(const GroupRef& group, TaskClass task_class, Task task, uint64_t weight,
+               bool counted);
+
+  // All of these hold mutex_.
+  int start_worker();  // 0 or the errno of pthread_create(3)
   bool has_runnable() const;
+  GroupRef runnable_group();
   Task pick(Group& group);
 
   static void* worker_entry(void* worker);

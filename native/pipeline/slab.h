@@ -95,6 +95,7 @@ class SlabPool {
 
  private:
   friend class SlabRef;
+  Slab* take();  // holds mutex_; null when the budget is used up or memory cannot be had
   void release(Slab* slab);
 
   const size_t slab_bytes_;

@@ -31,7 +31,7 @@ class Strand {
  private:
   struct State;
   class Pump;
-  static void pump(const std::shared_ptr<State>& state);
+  static void pump(std::shared_ptr<State> state);
   static void schedule(std::shared_ptr<State> state);
   std::shared_ptr<State> state_;
 };
