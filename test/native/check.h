@@ -45,7 +45,7 @@ std::string show(const T& value) {
     return std::to_string(static_cast<long long>(value));
   } else if constexpr (std::is_integral_v<T>) {
     return std::to_string(value);
-  } else if constexpr (requires(std::ostream& out) { out << value; }) {
+  } else if constexpr (requires(std::ostream & out) { out << value; }) {
     std::ostringstream out;
     out << value;
     return out.str();
@@ -89,14 +89,15 @@ bool check_ok(const R& result, const char* text, const char* file, int line) {
 
 }  // namespace ociunpack::check
 
-#define TEST(name)                                                                      \
-  static void test_##name();                                                            \
-  static ::ociunpack::check::TestCase case_##name{#name, __FILE__, test_##name, nullptr}; \
+#define TEST(name)                                                                         \
+  static void test_##name();                                                               \
+  static ::ociunpack::check::TestCase case_##name{#name, __FILE__, test_##name, nullptr};  \
   [[maybe_unused]] static const bool added_##name = ::ociunpack::check::add(&case_##name); \
   static void test_##name()
 
-#define CHECK(...) \
-  ((__VA_ARGS__) ? (void)0 : ::ociunpack::check::fail(__FILE__, __LINE__, "CHECK(" #__VA_ARGS__ ")"))
+#define CHECK(...)         \
+  ((__VA_ARGS__) ? (void)0 \
+                 : ::ociunpack::check::fail(__FILE__, __LINE__, "CHECK(" #__VA_ARGS__ ")"))
 
 #define CHECK_EQ(a, b) \
   ((void)::ociunpack::check::check_eq((a), (b), "CHECK_EQ(" #a ", " #b ")", __FILE__, __LINE__))
@@ -106,30 +107,29 @@ bool check_ok(const R& result, const char* text, const char* file, int line) {
   ((void)::ociunpack::check::check_ok((__VA_ARGS__), #__VA_ARGS__, __FILE__, __LINE__))
 
 // `result` must be an error with `expected_code` (a name such as ERR_TRUNCATED).
-#define CHECK_ERROR(result, expected_code)                                                    \
-  do {                                                                                        \
-    const auto& checked_result_ = (result);                                                   \
-    if (checked_result_.ok()) {                                                               \
-      ::ociunpack::check::fail(__FILE__, __LINE__, #result " is ok, not " #expected_code);    \
-    } else {                                                                                  \
-      ::ociunpack::check::check_eq(checked_result_.error().code,                              \
-                                   ::ociunpack::Code::expected_code,                          \
-                                   ("code of " #result ": " +                                 \
-                                    checked_result_.error().message()).c_str(),               \
-                                   __FILE__, __LINE__);                                       \
-    }                                                                                         \
+#define CHECK_ERROR(result, expected_code)                                                 \
+  do {                                                                                     \
+    const auto& checked_result_ = (result);                                                \
+    if (checked_result_.ok()) {                                                            \
+      ::ociunpack::check::fail(__FILE__, __LINE__, #result " is ok, not " #expected_code); \
+    } else {                                                                               \
+      ::ociunpack::check::check_eq(                                                        \
+          checked_result_.error().code, ::ociunpack::Code::expected_code,                  \
+          ("code of " #result ": " + checked_result_.error().message()).c_str(), __FILE__, \
+          __LINE__);                                                                       \
+    }                                                                                      \
   } while (0)
 
-#define REQUIRE(...)                                                               \
-  do {                                                                             \
-    if (!(__VA_ARGS__)) {                                                          \
-      ::ociunpack::check::fail(__FILE__, __LINE__, "REQUIRE(" #__VA_ARGS__ ")");   \
-      return;                                                                      \
-    }                                                                              \
+#define REQUIRE(...)                                                             \
+  do {                                                                           \
+    if (!(__VA_ARGS__)) {                                                        \
+      ::ociunpack::check::fail(__FILE__, __LINE__, "REQUIRE(" #__VA_ARGS__ ")"); \
+      return;                                                                    \
+    }                                                                            \
   } while (0)
 
-#define REQUIRE_OK(...)                                                                       \
-  do {                                                                                        \
+#define REQUIRE_OK(...)                                                                         \
+  do {                                                                                          \
     if (!::ociunpack::check::check_ok((__VA_ARGS__), #__VA_ARGS__, __FILE__, __LINE__)) return; \
   } while (0)
 
