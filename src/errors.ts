@@ -1,0 +1,327 @@
+// The one error class of the library and the one table of its codes, which also makes docs/errors.md.
+// Codes that come from native/ are the same strings as in native/base/error.h; a test compares the two.
+
+/** What a code means and what to do about it. */
+export interface ErrorInfo {
+  /** What happened, one sentence. */
+  readonly meaning: string;
+  /** What to do about it, one or two sentences. */
+  readonly fix: string;
+}
+
+/** Every code an {@link UnpackError} can have. Codes are stable: new ones may come, none changes its meaning. */
+export const errorTable = {
+  ERR_INVALID_ARGUMENT: {
+    meaning: 'An argument or option has a wrong type, is out of range, or contradicts another one.',
+    fix: 'Correct the argument that the message names.',
+  },
+  ERR_INVALID_REFERENCE: {
+    meaning:
+      'The text that should name an image is not a reference, or names an unknown transport.',
+    fix: 'Write oci:PATH[:TAG], oci-archive:PATH[:TAG] or docker-archive:PATH[:NAME]. A path must not contain a colon.',
+  },
+  ERR_ABORTED: {
+    meaning: 'The call was cancelled by its AbortSignal or by Ctrl-C. Nothing half done is left.',
+    fix: 'Call again; layers that were finished are kept and not done twice.',
+  },
+  ERR_INTERNAL: {
+    meaning: 'A defect in oci-unpack itself.',
+    fix: 'Please report it with the message and the stack.',
+  },
+  ERR_IO: {
+    meaning: 'A system call failed for a reason that has no code of its own here.',
+    fix: 'See the syscall and the errno of the error; the kernel log may say more.',
+  },
+  ERR_NOT_FOUND: {
+    meaning: 'A file or directory that must exist is missing.',
+    fix: 'Check the path that the message names.',
+  },
+  ERR_PERMISSION: {
+    meaning:
+      'The kernel refused an operation: permissions, a read-only file system, or a missing capability.',
+    fix: 'Run as root or in a user namespace with the needed capabilities, or choose ownership "ignore" and devices "skip".',
+  },
+  ERR_NO_SPACE: {
+    meaning: 'The file system (or the quota) is full: bytes or inodes.',
+    fix: 'Free some space (df -h, df -i) or unpack elsewhere. Nothing half done is left.',
+  },
+  ERR_UNSUPPORTED: {
+    meaning: 'This host, kernel, file system or Node version lacks something that is needed.',
+    fix: 'Run oci-unpack doctor to see what this host can do.',
+  },
+  ERR_ADDON_LOAD: {
+    meaning: 'The native addon could not be loaded.',
+    fix: 'Build it with npm run setup; the message says what was tried on which platform.',
+  },
+  ERR_IMAGE_NOT_FOUND: {
+    meaning: 'The layout or archive holds no image of that name.',
+    fix: 'Use one of the names that the message lists.',
+  },
+  ERR_AMBIGUOUS_REFERENCE: {
+    meaning: 'The layout or archive holds several images that the reference fits.',
+    fix: 'Append one of the names that the message lists: oci:PATH:TAG, docker-archive:PATH:NAME, or :@N for the N-th.',
+  },
+  ERR_PLATFORM_NOT_FOUND: {
+    meaning: 'The image has no variant for the wanted platform.',
+    fix: 'Choose one of the platforms that the message lists, with --platform os/architecture[/variant].',
+  },
+  ERR_INVALID_IMAGE: {
+    meaning: 'An index, manifest, config or layout file breaks its specification.',
+    fix: 'The message names the blob and the field. Make or copy the image again.',
+  },
+  ERR_UNKNOWN_MEDIA_TYPE: {
+    meaning:
+      'A manifest, config or layer is of a kind that is not a container image, or is not supported.',
+    fix: 'Docker schema 1 images: convert them with skopeo copy. Artifacts and encrypted layers cannot be unpacked.',
+  },
+  ERR_FOREIGN_LAYER: {
+    meaning: 'A layer is not distributed with the image (foreign or nondistributable).',
+    fix: 'Such layers are Windows base layers as a rule; make the image with the layer included.',
+  },
+  ERR_BLOB_NOT_FOUND: {
+    meaning: 'A blob that the image names is not in the layout or archive.',
+    fix: 'The image is incomplete: copy it again, for the platform that is wanted.',
+  },
+  ERR_LAYER_COUNT: {
+    meaning: 'The manifest names another number of layers than the config has diff_ids.',
+    fix: 'The image is inconsistent: make or copy it again.',
+  },
+  ERR_SIZE_MISMATCH: {
+    meaning: 'A blob is longer or shorter than its descriptor says.',
+    fix: 'The blob is damaged or was cut off: copy the image again.',
+  },
+  ERR_DIGEST_MISMATCH: {
+    meaning: 'The content of a blob does not have the digest that its descriptor says.',
+    fix: 'The blob is damaged or was changed: copy the image again.',
+  },
+  ERR_DIFFID_MISMATCH: {
+    meaning: 'The uncompressed layer does not have the diffID that the config says.',
+    fix: 'The image is inconsistent or was changed: make or copy it again.',
+  },
+  ERR_TRUNCATED: {
+    meaning: 'A layer or archive ends too early.',
+    fix: 'The file was cut off: copy the image again.',
+  },
+  ERR_INVALID_GZIP: {
+    meaning: 'Compressed data is not valid gzip, or its CRC or length is wrong.',
+    fix: 'The blob is damaged: copy the image again.',
+  },
+  ERR_INVALID_ZSTD: {
+    meaning:
+      'Compressed data is not valid zstd, its checksum is wrong, or its window is larger than allowed.',
+    fix: 'The blob is damaged: copy the image again. For windows above 128 MiB, compress without --long=28 and up.',
+  },
+  ERR_UNKNOWN_COMPRESSION: {
+    meaning: 'A layer or archive is compressed with something other than gzip or zstd.',
+    fix: 'Decompress it (xz -d, bzip2 -d, lz4 -d) or make the image with gzip or zstd.',
+  },
+  ERR_TRAILING_GARBAGE: {
+    meaning:
+      'Bytes that are neither zeros nor another member follow the end of the compressed data.',
+    fix: "Choose trailingGarbage: 'ignore' when the generator is known to do this.",
+  },
+  ERR_INVALID_TAR: {
+    meaning: 'A tar header, pax record or sparse map is malformed.',
+    fix: 'The message names the entry. The layer was made by a broken tool or is damaged.',
+  },
+  ERR_INVALID_ENTRY: {
+    meaning:
+      'A tar entry has a name or type that is refused: it leaves the root, is empty, or is no known type.',
+    fix: 'The message names the entry. The layer is hostile or was made by a broken tool.',
+  },
+  ERR_LINK_TARGET: {
+    meaning: 'A hardlink points at nothing, at a directory or at itself.',
+    fix: 'The message names the entry. The layer was made by a broken tool.',
+  },
+  ERR_SYMLINK_PARENT: {
+    meaning:
+      'An entry lies below a symlink of a lower layer, and the policy symlinkParents is error.',
+    fix: "Choose symlinkParents: 'follow' (what a sequential apply does) or 'replace'.",
+  },
+  ERR_OVERLAY_XATTR: {
+    meaning: 'A layer carries overlayfs markers of its own, and the policy overlayXattrs is error.',
+    fix: "Choose overlayXattrs: 'escape' or 'strip'.",
+  },
+  ERR_DEVICE: {
+    meaning:
+      'A device node cannot be made here, is out of range, or is a literal overlayfs whiteout.',
+    fix: "Choose devices: 'skip', or deviceWhiteouts: 'accept' when the image comes from a raw overlay directory.",
+  },
+  ERR_XATTR_UNSUPPORTED: {
+    meaning: 'The file system refuses an extended attribute, and the policy xattrs is strict.',
+    fix: "Unpack to a file system with xattrs, or choose xattrs: 'best-effort' and read the warnings.",
+  },
+  ERR_OWNERSHIP: {
+    meaning: 'An owner cannot be set, or has no mapping.',
+    fix: "Run as root, give uidMap and gidMap that cover it, or choose ownership: 'ignore'.",
+  },
+  ERR_LIMIT_EXCEEDED: {
+    meaning: 'The image goes beyond one of the limits that guard against hostile input.',
+    fix: 'When the image is trusted, raise the limit that the message names.',
+  },
+  ERR_INVALID_INDEX: {
+    meaning: 'The index file of an unpacked layer is damaged or of an unknown version.',
+    fix: 'Remove the layer and unpack it again.',
+  },
+  ERR_DESTINATION_NOT_EMPTY: {
+    meaning:
+      'The destination holds something other than an unpack of the same image with the same options.',
+    fix: 'Choose another destination or empty it.',
+  },
+  ERR_DESTINATION_BUSY: {
+    meaning: 'Another unpack into the same destination is running.',
+    fix: 'Wait for it to end.',
+  },
+  ERR_MOUNT: {
+    meaning: 'Mounting or unmounting failed.',
+    fix: 'The message says what the kernel said; run oci-unpack doctor to see what it can mount.',
+  },
+} as const satisfies Record<string, ErrorInfo>;
+
+/** A stable error code; see docs/errors.md. */
+export type UnpackErrorCode = keyof typeof errorTable;
+
+/** All codes. */
+export const errorCodes = Object.keys(errorTable) as readonly UnpackErrorCode[];
+
+/** True for a string that is one of our codes. */
+export function isErrorCode(value: unknown): value is UnpackErrorCode {
+  return typeof value === 'string' && Object.hasOwn(errorTable, value);
+}
+
+/** Where an error happened. */
+export interface UnpackErrorDetails {
+  /** The system call that failed. */
+  syscall?: string | undefined;
+  /** Its symbolic errno, e.g. `ENOSPC`. */
+  errno?: string | undefined;
+  /** The path inside the layer, or of a host file. */
+  path?: string | undefined;
+  /** Digest (or, where unknown, the name) of the layer. */
+  layer?: string | undefined;
+  cause?: unknown;
+}
+
+/** Every error that the library rejects with or throws. `message` says what failed and where; `fix` what to do. */
+export class UnpackError extends Error {
+  readonly code: UnpackErrorCode;
+  /** The system call that failed, where one did. */
+  declare readonly syscall?: string;
+  /** The symbolic errno of the system call, e.g. `ENOSPC`. */
+  declare readonly errno?: string;
+  /** The path inside the layer, or of a host file. */
+  declare readonly path?: string;
+  /** Digest (or, where unknown, the name) of the layer. */
+  declare readonly layer?: string;
+
+  constructor(code: UnpackErrorCode, message: string, details: UnpackErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'UnpackError';
+    this.code = code;
+    for (const key of ['syscall', 'errno', 'path', 'layer'] as const) {
+      if (details[key] !== undefined) {
+        Object.defineProperty(this, key, { value: details[key], enumerable: true });
+      }
+    }
+  }
+
+  /** What can be done about it, from the table of codes. */
+  get fix(): string {
+    return errorTable[this.code].fix;
+  }
+
+  /** A plain object for `--json` and logs. */
+  toJSON(): Record<string, string> {
+    const { code, message, syscall, errno, path, layer, fix } = this;
+    const all = { code, message, syscall, errno, path, layer, fix };
+    return Object.fromEntries(
+      Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined),
+    );
+  }
+
+  /**
+   * Makes an UnpackError of anything thrown: one of ours passes (a `layer` is added where it has none), an error of
+   * the addon keeps its code, a system error of Node goes by its errno, an AbortError is `ERR_ABORTED`, and all
+   * else is a defect, `ERR_INTERNAL`, with the error as `cause`.
+   */
+  static from(error: unknown, layer?: string): UnpackError {
+    if (error instanceof UnpackError) {
+      if (layer === undefined || error.layer !== undefined) {
+        return error;
+      }
+      return remake(error, error.code, error, layer);
+    }
+    const fields = fieldsOf(error);
+    if (isErrorCode(fields.code)) {
+      return remake(fields, fields.code, error, layer);
+    }
+    if (typeof fields.code === 'string' && typeof fields.syscall === 'string') {
+      return UnpackError.fromSystem(error, undefined, layer);
+    }
+    const message = textOf(fields.message) ?? String(error);
+    const code = fields.name === 'AbortError' ? 'ERR_ABORTED' : 'ERR_INTERNAL';
+    return new UnpackError(code, withLayer(message, layer), { layer, cause: error });
+  }
+
+  /**
+   * Makes an UnpackError of a system error of Node (`code` 'ENOENT', `syscall` 'open'), with the path of the error
+   * or the given one. Anything that is not a system error goes the way of {@link UnpackError.from}.
+   */
+  static fromSystem(error: unknown, path?: string, layer?: string): UnpackError {
+    const fields = fieldsOf(error);
+    const errno = fields.code;
+    const syscall = textOf(fields.syscall);
+    if (error instanceof UnpackError || typeof errno !== 'string' || !/^E[A-Z0-9]+$/.test(errno)) {
+      return UnpackError.from(error, layer);
+    }
+    const where = path ?? textOf(fields.path);
+    const message = `${syscall ?? 'system call'}(${where ?? ''}): ${errno}`;
+    const details = { syscall, errno, path: where, layer, cause: error };
+    return new UnpackError(codeOfErrno(errno), withLayer(message, layer), details);
+  }
+}
+
+/** The same rule as system_error() in native/base/error.cc. */
+function codeOfErrno(errno: string): UnpackErrorCode {
+  switch (errno) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return 'ERR_NO_SPACE';
+    case 'EPERM':
+    case 'EACCES':
+    case 'EROFS':
+      return 'ERR_PERMISSION';
+    case 'ENOENT':
+      return 'ERR_NOT_FOUND';
+    default:
+      return 'ERR_IO';
+  }
+}
+
+function remake(
+  fields: Record<string, unknown> | UnpackError,
+  code: UnpackErrorCode,
+  cause: unknown,
+  layer: string | undefined,
+): UnpackError {
+  const label = textOf(fields.layer) ?? layer;
+  return new UnpackError(code, withLayer(textOf(fields.message) ?? code, label), {
+    syscall: textOf(fields.syscall),
+    errno: textOf(fields.errno),
+    path: textOf(fields.path),
+    layer: label,
+    cause: fields instanceof UnpackError ? (fields.cause ?? cause) : cause,
+  });
+}
+
+function withLayer(message: string, layer: string | undefined): string {
+  return layer === undefined || message.includes(layer) ? message : `layer ${layer}: ${message}`;
+}
+
+function fieldsOf(error: unknown): Record<string, unknown> {
+  return typeof error === 'object' && error !== null ? (error as Record<string, unknown>) : {};
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
