@@ -1,0 +1,193 @@
+// Which manifest of an index, or of indexes within indexes, is the one for a platform. Breadth and depth are
+// bounded; an index that contains itself cannot exist but for a broken digest, and is refused all the same.
+
+import { UnpackError } from '../errors.js';
+import {
+  type Descriptor,
+  formatPlatform,
+  hostPlatform,
+  mediaKind,
+  normalizePlatform,
+  type Platform,
+  parseConfig,
+  parseIndex,
+  parseManifest,
+  platformRank,
+  schema1Error,
+} from '../oci/index.js';
+import type { ImageSource } from './source.js';
+
+const maxDepth = 8;
+const maxManifests = 10_000;
+
+/**
+ * Goes from the root of an image to the manifest for `wanted`. A root that is a manifest is taken as it is. Of an
+ * index the best match is taken, the first of equals, without a wish for this host.
+ *
+ * @throws UnpackError `ERR_PLATFORM_NOT_FOUND` with what there is; `ERR_UNKNOWN_MEDIA_TYPE`, `ERR_INVALID_IMAGE`
+ */
+export async function chooseManifest(
+  source: ImageSource,
+  root: Descriptor,
+  wanted: Platform | undefined,
+): Promise<Descriptor> {
+  const kind = mediaKind(root.mediaType);
+  if (kind === 'manifest') {
+    return root;
+  }
+  if (kind !== 'index') {
+    throw notAnImage(root);
+  }
+  const platform = wanted ?? hostPlatform();
+  const search = new IndexSearch(source, platform);
+  await search.descend(root, undefined, []);
+  return search.result();
+}
+
+interface Candidate {
+  descriptor: Descriptor;
+  platform: Platform;
+  rank: number;
+}
+
+/** Collects the manifests below an index. */
+class IndexSearch {
+  readonly #source: ImageSource;
+  readonly #platform: Platform;
+  readonly #available = new Set<string>();
+  readonly #visited = new Set<string>();
+  #best: Candidate | undefined;
+  #count = 0;
+  /** What kept a manifest without a platform from being looked at; told only when nothing else fits. */
+  #passedOver: UnpackError | undefined;
+
+  constructor(source: ImageSource, platform: Platform) {
+    this.#source = source;
+    this.#platform = platform;
+  }
+
+  async descend(
+    index: Descriptor,
+    inherited: Platform | undefined,
+    above: readonly string[],
+  ): Promise<void> {
+    const label = `index ${index.digest}`;
+    if (above.includes(index.digest)) {
+      throw new UnpackError('ERR_INVALID_IMAGE', `${label}: contains itself`);
+    }
+    if (above.length >= maxDepth) {
+      throw new UnpackError(
+        'ERR_LIMIT_EXCEEDED',
+        `${label}: lies deeper than ${maxDepth} indexes within each other`,
+      );
+    }
+    if (this.#visited.has(index.digest)) {
+      return;
+    }
+    this.#visited.add(index.digest);
+    const bytes = await this.#source.readBlob(index);
+    const { manifests } = parseIndex(bytes, label, index.mediaType);
+    this.#count += manifests.length;
+    if (this.#count > maxManifests) {
+      throw new UnpackError(
+        'ERR_LIMIT_EXCEEDED',
+        `${label}: has more than ${maxManifests} manifests`,
+      );
+    }
+    for (const descriptor of manifests) {
+      const platform = descriptor.platform ?? inherited;
+      const kind = mediaKind(descriptor.mediaType);
+      if (kind === 'index') {
+        if (platform === undefined || this.#rank(platform) !== undefined) {
+          await this.descend(descriptor, platform, [...above, index.digest]);
+        } else {
+          this.#available.add(formatPlatform(normalizePlatform(platform)));
+        }
+      } else if (kind === 'manifest') {
+        await this.#consider(descriptor, platform);
+      } else {
+        this.#passedOver ??= notAnImage(descriptor);
+      }
+    }
+  }
+
+  result(): Descriptor {
+    if (this.#best !== undefined) {
+      const { descriptor, platform } = this.#best;
+      return { ...descriptor, platform };
+    }
+    if (this.#available.size === 0 && this.#passedOver !== undefined) {
+      throw this.#passedOver;
+    }
+    const available = [...this.#available].sort();
+    const list = available.length === 0 ? 'no image at all' : available.join(', ');
+    throw new UnpackError(
+      'ERR_PLATFORM_NOT_FOUND',
+      `${this.#source.reference}: has no image for ${formatPlatform(this.#platform)}; it has ${list}`,
+    );
+  }
+
+  async #consider(descriptor: Descriptor, listed: Platform | undefined): Promise<void> {
+    if (isAttestation(descriptor)) {
+      return;
+    }
+    let platform = listed;
+    if (platform === undefined) {
+      try {
+        platform = await this.#platformFromConfig(descriptor);
+      } catch (error) {
+        this.#passedOver ??= UnpackError.from(error);
+        return;
+      }
+    }
+    this.#available.add(formatPlatform(normalizePlatform(platform)));
+    const rank = this.#rank(platform);
+    if (rank !== undefined && (this.#best === undefined || rank < this.#best.rank)) {
+      this.#best = { descriptor, platform, rank };
+    }
+  }
+
+  /** As containerd does for indexes that say nothing: the config knows. */
+  async #platformFromConfig(descriptor: Descriptor): Promise<Platform> {
+    const label = `manifest ${descriptor.digest}`;
+    const bytes = await this.#source.readBlob(descriptor);
+    const { config } = parseManifest(bytes, label, descriptor.mediaType);
+    if (mediaKind(config.mediaType) !== 'config') {
+      throw new UnpackError(
+        'ERR_UNKNOWN_MEDIA_TYPE',
+        `${label}: is not a container image but an artifact (its config's media type is ${config.mediaType})`,
+      );
+    }
+    const image = parseConfig(await this.#source.readBlob(config), `config ${config.digest}`);
+    const { os, architecture, variant } = image;
+    if (os === undefined || architecture === undefined) {
+      throw new UnpackError(
+        'ERR_INVALID_IMAGE',
+        `config ${config.digest}: os and architecture are missing, and the index does not say them`,
+      );
+    }
+    return { os, architecture, ...(variant !== undefined && { variant }) };
+  }
+
+  #rank(platform: Platform): number | undefined {
+    return platformRank(this.#platform, platform);
+  }
+}
+
+/** BuildKit's provenance and SBOM manifests, listed beside the images they are about. */
+function isAttestation({ platform, annotations }: Descriptor): boolean {
+  const type = annotations?.['vnd.docker.reference.type'];
+  return (
+    type === 'attestation-manifest' ||
+    (platform?.os === 'unknown' && platform.architecture === 'unknown')
+  );
+}
+
+function notAnImage({ mediaType, digest }: Descriptor): UnpackError {
+  return mediaKind(mediaType) === 'schema1'
+    ? schema1Error(`manifest ${digest}`)
+    : new UnpackError(
+        'ERR_UNKNOWN_MEDIA_TYPE',
+        `${digest}: has media type ${mediaType}, which is neither an image manifest nor an index`,
+      );
+}
