@@ -1,0 +1,31 @@
+// Scratch directories for tests: on /dev/shm where there is one, since tests make and delete many small files.
+
+import { accessSync, constants } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+/** Directory for scratch directories; `SCRATCH` in the environment overrides it. */
+export const scratchRoot: string = process.env.SCRATCH ?? firstWritable(['/dev/shm', tmpdir()]);
+
+function firstWritable(directories: readonly string[]): string {
+  for (const directory of directories) {
+    try {
+      accessSync(directory, constants.W_OK);
+      return directory;
+    } catch {
+      // The next one.
+    }
+  }
+  return tmpdir();
+}
+
+/** Runs `work` with a fresh directory and removes it. */
+export async function withScratch<T>(work: (directory: string) => Promise<T>): Promise<T> {
+  const directory = await mkdtemp(path.join(scratchRoot, 'oci-unpack-test-'));
+  try {
+    return await work(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
