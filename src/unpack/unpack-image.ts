@@ -1,0 +1,316 @@
+// unpackImage: all layers of an image at once into staging directories, settled and committed bottom-up.
+
+import path from 'node:path';
+import { UnpackError } from '../errors.js';
+import type { LayerJob, LayerTree } from '../native/index.js';
+import { loadBinding } from '../native/index.js';
+import {
+  type ImageSource,
+  openImageSource,
+  type ResolvedImage,
+  resolveImage,
+} from '../source/index.js';
+import { Destination } from './destination.js';
+import { flatRootName, layerName, layerPath, makeImageJson } from './image-json.js';
+import { abortError, jobOptions, layerReport, throwIfAborted, withSignal } from './layer-run.js';
+import { type CommonOptions, type ResolvedOptions, resolveOptions } from './options.js';
+import { ProgressSampler, type TrackedLayer } from './progress.js';
+import type { ImageJson, ImageReport, LayerReport } from './report.js';
+
+/** Options of {@link unpackImage}. */
+export interface UnpackImageOptions extends CommonOptions {
+  /** `os/architecture[/variant]` to choose from an index; default this host's. */
+  platform?: string;
+}
+
+/**
+ * Unpacks an image: its layers to `DEST/layers/000/fs` (the bottom) and up, or with format `flat` one merged tree
+ * to `DEST/rootfs`; then `DEST/image.json`, which is there only when all is.
+ *
+ * `destination` must be missing or empty, or hold an unpack of the same image with the same format and
+ * policies, which is then completed or confirmed. When it fails, or `signal` fires, everything has stopped
+ * before the promise rejects, and no half layer is left; whole layers stay for the next call.
+ *
+ * @param reference `oci:PATH[:TAG]`, `oci-archive:PATH[:TAG]` or `docker-archive:PATH[:NAME]`.
+ * @throws UnpackError
+ */
+export async function unpackImage(
+  reference: string,
+  destination: string,
+  options: UnpackImageOptions = {},
+): Promise<ImageReport> {
+  const started = performance.now();
+  const resolved = resolveOptions(options);
+  throwIfAborted(options.signal);
+  const source = await openImageSource(reference);
+  try {
+    const image = await resolveImage(source, { platform: options.platform });
+    throwIfAborted(options.signal);
+    const target = await Destination.open(destination, {
+      manifestDigest: image.manifestDigest,
+      format: resolved.format,
+      policies: resolved.policies,
+    });
+    try {
+      const unpack = new ImageUnpack(source, image, target, resolved, options);
+      const report = await unpack.run();
+      await target.close();
+      return { ...report, milliseconds: performance.now() - started };
+    } catch (error) {
+      await target.abandon();
+      throw error;
+    }
+  } catch (error) {
+    throw UnpackError.from(error);
+  } finally {
+    await source.close();
+  }
+}
+
+interface RunningLayer {
+  index: number;
+  job: LayerJob;
+  tracked: TrackedLayer;
+}
+
+/** One call of unpackImage on an open destination. */
+class ImageUnpack {
+  readonly #source: ImageSource;
+  readonly #image: ResolvedImage;
+  readonly #target: Destination;
+  readonly #options: ResolvedOptions;
+  readonly #signal: AbortSignal | undefined;
+  readonly #sampler: ProgressSampler;
+  readonly #jobs: LayerJob[] = [];
+  #failure: { error: unknown } | undefined;
+
+  constructor(
+    source: ImageSource,
+    image: ResolvedImage,
+    target: Destination,
+    resolved: ResolvedOptions,
+    options: UnpackImageOptions,
+  ) {
+    this.#source = source;
+    this.#image = image;
+    this.#target = target;
+    this.#options = resolved;
+    this.#signal = options.signal;
+    this.#sampler = new ProgressSampler(options.onProgress);
+  }
+
+  async run(): Promise<Omit<ImageReport, 'milliseconds'>> {
+    const finished = await this.#target.finishedImage();
+    if (this.#options.format === 'flat') {
+      if (finished !== undefined && (await this.#target.hasFlatRoot())) {
+        const layers = withWarnings(finished);
+        return this.#finish(layers, layers.length, true);
+      }
+      const layers = await this.#unpackAbove([], null);
+      await this.#target.commitFlat(await this.#flatRoot(), this.#imageJson(layers));
+      return this.#finish(layers, 0, false);
+    }
+    const committed = await this.#committedLayers();
+    const reused = committed.length;
+    if (reused === this.#image.layers.length) {
+      return this.#finish(committed, reused, finished !== undefined);
+    }
+    const below = await this.#loadTrees(committed);
+    return this.#finish(await this.#unpackAbove(committed, below), committed.length, false);
+  }
+
+  async #finish(
+    layers: LayerReport[],
+    reusedLayers: number,
+    confirmed: boolean,
+  ): Promise<Omit<ImageReport, 'milliseconds'>> {
+    const image = this.#imageJson(layers);
+    await this.#target.writeImageJson(image);
+    await this.#target.removeStaging();
+    const made = this.#target.resumed ? 'completed' : 'unpacked';
+    const status = confirmed ? 'confirmed' : made;
+    return { ...image, layers, destination: this.#target.directory, status, reusedLayers };
+  }
+
+  #imageJson(layers: LayerReport[]): ImageJson {
+    const { format } = this.#options;
+    return makeImageJson({ ...this.#image, format }, this.#target.directory, layers);
+  }
+
+  /** The layers from the bottom up that an earlier call has committed; what lies above a gap is removed. */
+  async #committedLayers(): Promise<LayerReport[]> {
+    const committed: LayerReport[] = [];
+    for (const [index, { descriptor, diffID, chainID }] of this.#image.layers.entries()) {
+      const expected = { digest: descriptor.digest, diffID, chainID };
+      const report = await this.#target.committedLayer(index, expected);
+      if (report !== undefined && committed.length === index) {
+        committed.push(report);
+      } else {
+        await this.#target.dropLayer(index);
+      }
+    }
+    return committed;
+  }
+
+  /** Their trees as one view; layers from the first unreadable index on are removed from `committed` and disk. */
+  async #loadTrees(committed: LayerReport[]): Promise<LayerTree | null> {
+    let below: LayerTree | null = null;
+    for (let index = 0; index < committed.length; index++) {
+      const directory = path.join(this.#target.directory, layerPath(index));
+      const indexPath = path.join(path.dirname(directory), indexName);
+      try {
+        below = loadBinding().loadTree(indexPath, directory, below);
+      } catch {
+        for (let above = index; above < committed.length; above++) {
+          await this.#target.dropLayer(above);
+        }
+        committed.length = index;
+      }
+    }
+    return below;
+  }
+
+  /** Unpacks the layers above `committed`; resolves to the reports of all. */
+  async #unpackAbove(committed: LayerReport[], below: LayerTree | null): Promise<LayerReport[]> {
+    for (const { digest, size } of committed) {
+      this.#sampler.add(digest, size, 'reused');
+    }
+    const onAbort = () => {
+      if (this.#signal !== undefined) {
+        this.#fail(abortError(this.#signal));
+      }
+    };
+    this.#sampler.start();
+    try {
+      return await withSignal(this.#signal, onAbort, async () => {
+        const running = await this.#startAbove(committed.length);
+        return [...committed, ...(await this.#settleAll(running, below))];
+      });
+    } catch (error) {
+      this.#fail(error);
+      // All of them: cleaning up below a job that still writes would leave half a layer.
+      await Promise.allSettled(this.#jobs.map((job) => job.done));
+      throw this.#failure?.error ?? error;
+    } finally {
+      this.#sampler.stop();
+    }
+  }
+
+  /** Starts all layers from `first` up, the biggest blob first; they run in parallel. */
+  async #startAbove(first: number): Promise<RunningLayer[]> {
+    const layers = this.#image.layers.slice(first).map(({ descriptor }, at) => ({
+      index: first + at,
+      descriptor,
+      tracked: this.#sampler.add(descriptor.digest, descriptor.size),
+    }));
+    const located = await Promise.all(
+      layers.map(async (layer) => {
+        const { digest } = layer.descriptor;
+        try {
+          const blob = await this.#source.locateBlob(layer.descriptor);
+          const name = layerName(layer.index);
+          return { ...layer, blob, directory: await this.#target.stagingDirectory(name, 'fs') };
+        } catch (error) {
+          throw UnpackError.from(error, digest);
+        }
+      }),
+    );
+    this.#throwIfFailed();
+    const group = loadBinding().createGroup(this.#options.concurrency);
+    const running: RunningLayer[] = [];
+    for (const layer of located.toSorted((a, b) => b.descriptor.size - a.descriptor.size)) {
+      const { index, tracked, blob, directory } = layer;
+      const { digest, size } = layer.descriptor;
+      const job = loadBinding().startLayer({
+        ...jobOptions(this.#options),
+        source: blob,
+        directory,
+        hasLower: index > 0,
+        digest,
+        size,
+        diffID: this.#layer(index).diffID,
+        label: digest,
+        group,
+      });
+      this.#jobs.push(job);
+      tracked.phase = 'unpacking';
+      tracked.sample = () => job.progress();
+      job.done.catch((error: unknown) => this.#fail(UnpackError.from(error, digest)));
+      running.push({ index, job, tracked });
+    }
+    return running.toSorted((a, b) => a.index - b.index);
+  }
+
+  /** Settles and commits the layers bottom-up, each as soon as it and the one below it are ready. */
+  async #settleAll(running: RunningLayer[], bottom: LayerTree | null): Promise<LayerReport[]> {
+    const flatRoot = this.#options.format === 'flat' ? await this.#flatRoot() : undefined;
+    const reports: LayerReport[] = [];
+    let below = bottom;
+    for (const { index, job, tracked } of running) {
+      const { descriptor, chainID } = this.#layer(index);
+      const result = await job.done;
+      this.#throwIfFailed();
+      tracked.phase = 'settling';
+      try {
+        const staged = await this.#target.stagingDirectory(layerName(index));
+        const indexPath = path.join(staged, indexName);
+        const settled = await job.settle(below, flatRoot ? { flatRoot } : { indexPath });
+        below = settled.tree;
+        const place = flatRoot ? flatRootName : layerPath(index);
+        const identity = { mediaType: descriptor.mediaType, chainID, path: place };
+        const report = layerReport(identity, result, settled);
+        if (!flatRoot) {
+          await this.#target.commitLayer(index, report);
+        }
+        reports.push(report);
+      } catch (error) {
+        throw UnpackError.from(error, descriptor.digest);
+      }
+      tracked.phase = 'done';
+    }
+    this.#throwIfFailed();
+    return reports;
+  }
+
+  /** Keeps the first failure, the cause of the ones that follow, and stops every job. */
+  #fail(error: unknown): void {
+    if (this.#failure === undefined) {
+      this.#failure = { error };
+      for (const job of this.#jobs) {
+        job.cancel();
+      }
+    }
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure !== undefined) {
+      throw this.#failure.error;
+    }
+  }
+
+  #flatRoot(): Promise<string> {
+    return this.#target.stagingDirectory(flatRootName);
+  }
+
+  #layer(index: number): ResolvedImage['layers'][number] {
+    const layer = this.#image.layers[index];
+    if (layer === undefined) {
+      throw new RangeError(`no layer ${index}`);
+    }
+    return layer;
+  }
+}
+
+const indexName = 'tree.idx';
+
+/** The layers of image.json with their warnings; of two equal layers the first gets them. */
+function withWarnings(image: ImageJson): LayerReport[] {
+  const seen = new Set<string>();
+  return image.layers.map((layer) => {
+    const own = seen.has(layer.digest)
+      ? []
+      : image.warnings.filter((warning) => warning.layer === layer.digest);
+    seen.add(layer.digest);
+    return { ...layer, warnings: own.map(({ layer: _, ...warning }) => warning) };
+  });
+}
