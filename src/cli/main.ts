@@ -1,0 +1,19 @@
+#!/usr/bin/env node
+// Entry of the command `oci-unpack`.
+
+import { run } from './program.js';
+
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    // A reader that has seen enough (`| head`) is no failure; a full disk behind stdout is.
+    if (error.code !== 'EPIPE') {
+      process.exitCode = 1;
+      if (stream === process.stdout) {
+        process.stderr.write(`oci-unpack: ERR_IO: stdout: ${error.message}\n`);
+      }
+    }
+  });
+}
+
+const code = await run(process.argv.slice(2));
+process.exitCode ||= code;

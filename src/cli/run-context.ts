@@ -1,0 +1,75 @@
+// What a running command has: its streams, its cancel signal, and how results and failures are shown.
+
+import type { WriteStream } from 'node:tty';
+import { UnpackError } from '../index.js';
+import type { OutputOptions } from './arguments.js';
+import { LiveRegion, type Style, styleFor } from './terminal.js';
+import { printable } from './text.js';
+
+/** Exit code of a command that did its work and found something wrong. */
+export const exitFailed = 1;
+/** Exit code of wrong usage. */
+export const exitUsage = 2;
+
+/** Errors that say that what was typed is wrong. */
+const usageCodes: readonly string[] = ['ERR_INVALID_ARGUMENT', 'ERR_INVALID_REFERENCE'];
+
+export class RunContext {
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  /** Fires on SIGINT, SIGTERM and SIGHUP. */
+  readonly signal: AbortSignal;
+  readonly style: Style;
+  readonly errorStyle: Style;
+  readonly #env: NodeJS.ProcessEnv;
+
+  constructor(process: NodeJS.Process, signal: AbortSignal) {
+    this.stdout = process.stdout;
+    this.stderr = process.stderr;
+    this.signal = signal;
+    this.#env = process.env;
+    this.style = styleFor(process.stdout, process.env);
+    this.errorStyle = styleFor(process.stderr, process.env);
+  }
+
+  /** A region for progress; undefined where nobody watches: not a terminal, `--quiet`, a dumb terminal. */
+  liveRegion({ quiet }: OutputOptions): LiveRegion | undefined {
+    const watched = this.stderr.isTTY && quiet !== true && this.#env.TERM !== 'dumb';
+    return watched ? new LiveRegion(this.stderr as WriteStream) : undefined;
+  }
+
+  /** Columns for text on stdout. */
+  get columns(): number {
+    return this.stdout.isTTY ? Math.max(this.stdout.columns || 80, 40) : 100;
+  }
+
+  /** Prints a result: as JSON, as the lines that `text` makes, or nothing with `--quiet`. */
+  print(options: OutputOptions, value: unknown, text: () => string | readonly string[]): void {
+    if (options.json) {
+      this.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+    } else if (!options.quiet) {
+      this.stdout.write(`${[text()].flat().join('\n')}\n`);
+    }
+  }
+
+  /** Prints a failure, as JSON on stdout too with `--json`; returns the exit code. */
+  fail(error: unknown, json: boolean): number {
+    const failure = error instanceof UnpackError ? error : undefined;
+    const message = printable(error instanceof Error ? error.message : String(error));
+    if (json) {
+      const { code = 'ERR_INTERNAL', fix, layer, path, syscall, errno } = failure ?? {};
+      const shown = { code, message, fix, layer, path, syscall, errno };
+      this.stdout.write(`${JSON.stringify({ error: shown }, null, 2)}\n`);
+    }
+    const { red, bold } = this.errorStyle;
+    this.stderr.write(
+      `${red(bold('oci-unpack:'))} ${failure?.code ?? 'ERR_INTERNAL'}: ${message}\n`,
+    );
+    if (failure !== undefined) {
+      this.stderr.write(`${bold('fix:')} ${printable(failure.fix)}\n`);
+    } else if (this.#env.OCI_UNPACK_DEBUG && error instanceof Error) {
+      this.stderr.write(`${error.stack}\n`);
+    }
+    return usageCodes.includes(failure?.code ?? '') ? exitUsage : exitFailed;
+  }
+}

@@ -1,0 +1,45 @@
+// SIGINT, SIGTERM and SIGHUP: the first one cancels, and the command ends when it has cleaned up; a second one
+// ends the process at once.
+
+import { constants } from 'node:os';
+
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+export class StopSignals {
+  readonly #controller = new AbortController();
+  #received: (typeof signals)[number] | undefined;
+  readonly #handler = (name: NodeJS.Signals) => {
+    if (this.#received !== undefined) {
+      process.exit(exitCodeOf(name));
+    }
+    this.#received = name as (typeof signals)[number];
+    this.#controller.abort(new Error(`stopped by ${name}`));
+  };
+
+  /** Fires at the first signal. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP; undefined when there was none. */
+  get exitCode(): number | undefined {
+    return this.#received && exitCodeOf(this.#received);
+  }
+
+  listen(): this {
+    for (const name of signals) {
+      process.on(name, this.#handler);
+    }
+    return this;
+  }
+
+  close(): void {
+    for (const name of signals) {
+      process.removeListener(name, this.#handler);
+    }
+  }
+}
+
+function exitCodeOf(name: NodeJS.Signals): number {
+  return 128 + constants.signals[name];
+}

@@ -1,0 +1,95 @@
+// Text for terminals: sizes, durations, bars, tables, and the escaping of what came out of a layer.
+
+const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/** `1.4 GiB`: three digits at most, binary units. */
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  const digits = unit === 0 || value >= 99.95 ? 0 : 1;
+  return `${value.toFixed(digits)} ${units[unit]}`;
+}
+
+/** `312 ms`, `4.2 s`, `3m12s`, `2h05m`. */
+export function formatDuration(milliseconds: number): string {
+  if (milliseconds < 999.5) {
+    return `${Math.round(milliseconds)} ms`;
+  }
+  const seconds = milliseconds / 1000;
+  if (seconds < 59.95) {
+    return `${seconds.toFixed(1)} s`;
+  }
+  const minutes = Math.floor(Math.round(seconds) / 60);
+  const rest = (count: number) => String(count).padStart(2, '0');
+  return minutes < 60
+    ? `${minutes}m${rest(Math.round(seconds) % 60)}s`
+    : `${Math.floor(minutes / 60)}h${rest(minutes % 60)}m`;
+}
+
+/** `1,234,567`. */
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
+/** `1 file`, `2 files`. */
+export function plural(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** The first 12 digits of a digest, which tell the layers of an image apart. */
+export function shortDigest(digest: string): string {
+  const [algorithm, hex] = digest.split(':');
+  return hex !== undefined && algorithm !== undefined ? hex.slice(0, 12) : digest;
+}
+
+/**
+ * Text from an image made safe to print: control characters, which could drive the terminal, and characters that
+ * reorder or hide text are written as escapes.
+ */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+  });
+}
+
+/** A bar of `width` columns, `part` of it (0 to 1) filled, in eighths of a column. */
+export function bar(part: number, width: number): string {
+  const eighths = Math.round(Math.min(Math.max(part, 0), 1) * width * 8);
+  const full = Math.floor(eighths / 8);
+  const partial = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'][eighths % 8] ?? '';
+  return ('█'.repeat(full) + partial).padEnd(width, '░');
+}
+
+/** Cuts `text` to `width` columns, an ellipsis for what is missing. */
+export function truncate(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, Math.max(width - 1, 0))}…`;
+}
+
+/** Columns of a {@link table}: `>` aligns right. */
+export type Alignment = '<' | '>';
+
+/** Rows as aligned columns, two spaces between them; no line ends in a space. */
+export function table(
+  rows: readonly (readonly string[])[],
+  alignments: readonly Alignment[],
+): string {
+  const widths = alignments.map((_, column) =>
+    Math.max(0, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => {
+          const width = widths[column] ?? 0;
+          return alignments[column] === '>' ? cell.padStart(width) : cell.padEnd(width);
+        })
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
