@@ -1,0 +1,113 @@
+// A compressed archive, decompressed into a temporary file. Node does the work: this is the slow path, and the message
+// of a compression that it cannot do says what to type.
+
+import { randomBytes } from 'node:crypto';
+import { access, type FileHandle, open, unlink } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import type { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import zlib from 'node:zlib';
+import { UnpackError } from '../errors.js';
+import type { OpenedFile } from './archive-files.js';
+import type { Compression } from './compression.js';
+
+const chunkSize = 1024 * 1024;
+
+/**
+ * Decompresses `file` and closes it.
+ *
+ * @param name of the archive, for errors.
+ */
+export async function decompressToTemporary(
+  file: OpenedFile,
+  compression: Exclude<Compression, 'none'>,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<OpenedFile> {
+  const decoder = makeDecoder(compression, name);
+  const temporary = await openTemporary();
+  try {
+    const input = file.handle.createReadStream({
+      start: 0,
+      highWaterMark: chunkSize,
+      autoClose: false,
+    });
+    const output = temporary.handle.createWriteStream({
+      highWaterMark: chunkSize,
+      autoClose: false,
+    });
+    await pipeline(input, decoder, output, signal === undefined ? {} : { signal });
+    const { size } = await temporary.handle.stat();
+    await file.close();
+    return { ...temporary, size };
+  } catch (error) {
+    await temporary.close();
+    throw decodeError(error, compression, name);
+  }
+}
+
+function makeDecoder(compression: Exclude<Compression, 'none'>, name: string): Transform {
+  if (compression === 'gzip') {
+    return zlib.createGunzip({ chunkSize });
+  }
+  if (compression === 'zstd') {
+    // Since Node 22.15 and 23.8; not in the types of Node 20.
+    const { createZstdDecompress } = zlib as {
+      createZstdDecompress?: (options: object) => Transform;
+    };
+    if (createZstdDecompress !== undefined) {
+      return createZstdDecompress({ chunkSize });
+    }
+    throw new UnpackError(
+      'ERR_UNSUPPORTED',
+      `${name}: is compressed with zstd, which Node ${process.versions.node} cannot decompress; type: zstd -d ${name}`,
+      { path: name },
+    );
+  }
+  throw new UnpackError(
+    'ERR_UNKNOWN_COMPRESSION',
+    `${name}: is compressed with ${compression}; decompress it first: ${compression} -d ${name}`,
+    { path: name },
+  );
+}
+
+/** A file in $TMPDIR that is deleted already: it goes with its handle, even when the process is killed. */
+async function openTemporary(): Promise<Omit<OpenedFile, 'size'>> {
+  const file = path.join(os.tmpdir(), `oci-unpack-${randomBytes(9).toString('base64url')}.tar`);
+  let handle: FileHandle;
+  try {
+    handle = await open(file, 'wx+', 0o600);
+  } catch (error) {
+    throw UnpackError.fromSystem(error, file);
+  }
+  const viaProc = `/proc/self/fd/${handle.fd}`;
+  try {
+    await access(viaProc);
+  } catch {
+    // Without /proc the file must keep its name to be opened again.
+    const close = async () => {
+      await handle.close();
+      await unlink(file).catch(() => {});
+    };
+    return { handle, path: file, close };
+  }
+  await unlink(file);
+  return { handle, path: viaProc, close: () => handle.close() };
+}
+
+function decodeError(error: unknown, compression: Compression, name: string): UnpackError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const at = `${name}: ${message}`;
+  if (code === 'Z_BUF_ERROR') {
+    return new UnpackError('ERR_TRUNCATED', `${name}: the compressed data ends too early`, {
+      path: name,
+      cause: error,
+    });
+  }
+  if (code !== undefined && /^(Z_|ZSTD_)/.test(code)) {
+    const kind = compression === 'gzip' ? 'ERR_INVALID_GZIP' : 'ERR_INVALID_ZSTD';
+    return new UnpackError(kind, at, { path: name, cause: error });
+  }
+  return UnpackError.fromSystem(error, os.tmpdir());
+}
