@@ -1,0 +1,140 @@
+#include "pipeline/settle_stage.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "apply/copy_up.h"
+#include "apply/directory.h"
+#include "apply/link.h"
+#include "apply/remove.h"
+#include "apply/whiteout.h"
+
+namespace ociunpack {
+namespace {
+
+class SettleStage {
+ public:
+  SettleStage(LayerPass& pass, const SettlePlan& plan, int flat_root)
+      : pass_(pass), tree_(*pass.tree()), plan_(plan), flat_root_(flat_root) {}
+
+  Status run() {
+    // Directories before what lies in them; copies before links to them; everything that changes a
+    // directory's list of names before its times are set.
+    OCIUNPACK_TRY(remove_plinks());
+    OCIUNPACK_TRY(make_directories());
+    OCIUNPACK_TRY(copy_lower_files());
+    OCIUNPACK_TRY(make_links());
+    OCIUNPACK_TRY(write_whiteouts());
+    OCIUNPACK_TRY(mark_opaques());
+    return finish_directories();
+  }
+
+ private:
+  Result<DirRef> parent(NodeId id) {
+    touched_.push_back(tree_.node(id).parent);
+    return pass_.directory(tree_.node(id).parent);
+  }
+
+  Status remove_plinks() {
+    if (plan_.plink_directory == kNoNode) return {};
+    OCIUNPACK_ASSIGN(const DirRef directory, parent(plan_.plink_directory));
+    OCIUNPACK_TRY(remove_tree(*directory, tree_.node(plan_.plink_directory).name));
+    pass_.directories().erase(plan_.plink_directory);
+    return {};
+  }
+
+  Status make_directories() {
+    for (const NodeId id : plan_.made_directories) {
+      OCIUNPACK_ASSIGN(const DirRef directory, parent(id));
+      OCIUNPACK_ASSIGN(DirRef made, make_directory(pass_.context(), *directory, tree_.node(id).name));
+      pass_.directories().put(id, std::move(made));
+    }
+    return {};
+  }
+
+  Status copy_lower_files() {
+    for (const SettlePlan::CopyUp& copy : plan_.copy_ups) {
+      OCIUNPACK_ASSIGN(const DirRef directory, parent(copy.node));
+      const TreeView* lower = copy.source.view;
+      const std::string path = lower->tree().path(copy.source.node);
+      if (flat_root_ >= 0) {
+        OCIUNPACK_TRY(
+            link_lower(pass_.context(), flat_root_, path, *directory, tree_.node(copy.node).name));
+      } else {
+        OCIUNPACK_TRY(copy_up(pass_.context(), lower->directory(), path, *directory,
+                              tree_.node(copy.node).name,
+                              attributes_of(tree_.inode_of(copy.node))));
+      }
+    }
+    return {};
+  }
+
+  Status make_links() {
+    for (const SettlePlan::Link& link : plan_.links) {
+      OCIUNPACK_ASSIGN(const DirRef from, pass_.directory(tree_.node(link.source).parent));
+      OCIUNPACK_ASSIGN(const DirRef to, parent(link.node));
+      OCIUNPACK_TRY(make_link(pass_.context(), *from, tree_.node(link.source).name, *to,
+                              tree_.node(link.node).name));
+    }
+    return {};
+  }
+
+  Status write_whiteouts() {
+    if (flat_root_ >= 0 || pass_.context().format == Format::kFlat) return {};
+    for (const NodeId id : plan_.whiteouts) {
+      OCIUNPACK_ASSIGN(const DirRef directory, parent(id));
+      OCIUNPACK_TRY(write_whiteout(pass_.context(), *directory, tree_.node(id).name));
+    }
+    return {};
+  }
+
+  Status mark_opaques() {
+    if (pass_.context().format == Format::kFlat) return {};
+    for (const NodeId id : plan_.opaque_directories) {
+      OCIUNPACK_ASSIGN(const DirRef own, pass_.directory(id));
+      OCIUNPACK_TRY(mark_opaque(pass_.context(), *own));
+      touched_.push_back(id);  // aufs marks by a file
+    }
+    return {};
+  }
+
+  Status finish_directories() {
+    std::vector<NodeId> unfinished = plan_.implicit_directories;
+    if (!pass_.directories_finished()) {
+      unfinished.clear();
+      for (NodeId id = 0; id < tree_.node_count(); ++id) {
+        if (tree_.is_directory(id)) unfinished.push_back(id);
+      }
+    }
+    const auto sort_unique = [](std::vector<NodeId>* ids) {
+      // A child has a higher number than its parent: deepest first, so that a directory which its
+      // new mode closes to us is closed only when everything below it is done.
+      std::sort(ids->begin(), ids->end(), std::greater<>());
+      ids->erase(std::unique(ids->begin(), ids->end()), ids->end());
+    };
+    sort_unique(&unfinished);
+    sort_unique(&touched_);
+    for (const NodeId id : unfinished) OCIUNPACK_TRY(pass_.finish_directory_now(id));
+    for (const NodeId id : touched_) {
+      if (!tree_.is_directory(id)) continue;
+      if (std::binary_search(unfinished.begin(), unfinished.end(), id, std::greater<>())) continue;
+      OCIUNPACK_ASSIGN(const DirRef own, pass_.directory(id));
+      OCIUNPACK_TRY(restore_times(pass_.context(), *own, tree_.inode_of(id).mtime));
+    }
+    return {};
+  }
+
+  LayerPass& pass_;
+  LayerTree& tree_;
+  const SettlePlan& plan_;
+  const int flat_root_;
+  std::vector<NodeId> touched_;  // directories whose list of names was changed
+};
+
+}  // namespace
+
+Status carry_out_settle(LayerPass& pass, const SettlePlan& plan, int flat_root) {
+  return SettleStage(pass, plan, flat_root).run();
+}
+
+}  // namespace ociunpack
