@@ -129,8 +129,7 @@ class Scan {
       const std::string_view name(names.c_str() + at);
       at += name.size() + 1;
       std::string value(65536, '\0');
-      const ssize_t size =
-          ::lgetxattr(host_path.c_str(), name.data(), value.data(), value.size());
+      const ssize_t size = ::lgetxattr(host_path.c_str(), name.data(), value.data(), value.size());
       if (size < 0) {
         if (errno == ENODATA || errno == EPERM) continue;
         return system_error(errno, "lgetxattr", tree_->path(id), std::string(name));

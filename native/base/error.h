@@ -53,17 +53,19 @@ std::string errno_name(int error_number);
 
 struct Error {
   Code code = Code::ERR_INTERNAL;
-  int error_number = 0;   // errno of the failed system call; 0 when none failed
-  std::string operation;  // the system call's name or the step ("gunzip", "pax header"); never empty
-  std::string detail;     // what was wrong, or further arguments of the call; may be empty
-  std::string path;       // path inside the layer (raw bytes), or of a host file; may be empty
+  int error_number = 0;  // errno of the failed system call; 0 when none failed
+  std::string
+      operation;       // the system call's name or the step ("gunzip", "pax header"); never empty
+  std::string detail;  // what was wrong, or further arguments of the call; may be empty
+  std::string path;    // path inside the layer (raw bytes), or of a host file; may be empty
 
   // `operation(path, detail): ENAME` for a system call, `path: detail` for the rest.
   std::string message() const;
 };
 
-// An error of a failed system call. The code follows from errno: ENOSPC and EDQUOT are ERR_NO_SPACE,
-// EPERM, EACCES and EROFS are ERR_PERMISSION, ENOENT is ERR_NOT_FOUND, all else is ERR_IO.
+// An error of a failed system call. The code follows from errno: ENOSPC and EDQUOT are
+// ERR_NO_SPACE, EPERM, EACCES and EROFS are ERR_PERMISSION, ENOENT is ERR_NOT_FOUND, all else is
+// ERR_IO.
 Error system_error(int error_number, std::string operation, std::string path,
                    std::string detail = {});
 

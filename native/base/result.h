@@ -49,10 +49,10 @@ class [[nodiscard]] Result<void> {
 using Status = Result<void>;
 
 // Returns the error of `expression` (a Status) from the enclosing function, if it has one.
-#define OCIUNPACK_TRY(expression)                                      \
-  do {                                                                 \
-    if (auto status_ = (expression); !status_.ok()) [[unlikely]]       \
-      return std::move(status_).error();                               \
+#define OCIUNPACK_TRY(expression)                                \
+  do {                                                           \
+    if (auto status_ = (expression); !status_.ok()) [[unlikely]] \
+      return std::move(status_).error();                         \
   } while (0)
 
 // Declares `declaration` from the value of `expression` (a Result<T>), or returns its error.
@@ -60,10 +60,10 @@ using Status = Result<void>;
 #define OCIUNPACK_CONCAT(a, b) OCIUNPACK_CONCAT_(a, b)
 #define OCIUNPACK_ASSIGN(declaration, expression) \
   OCIUNPACK_ASSIGN_(declaration, expression, OCIUNPACK_CONCAT(result_, __LINE__))
-#define OCIUNPACK_ASSIGN_(declaration, expression, name)             \
-  auto name = (expression);                                          \
-  if (!name.ok()) [[unlikely]]                                       \
-    return std::move(name).error();                                  \
+#define OCIUNPACK_ASSIGN_(declaration, expression, name) \
+  auto name = (expression);                              \
+  if (!name.ok()) [[unlikely]]                           \
+    return std::move(name).error();                      \
   declaration = std::move(name).value()
 
 }  // namespace ociunpack

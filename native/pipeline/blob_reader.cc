@@ -43,17 +43,16 @@ Result<BlobReader::Piece> BlobReader::read_file() {
   }
   if (memory == nullptr) memory = std::make_unique_for_overwrite<uint8_t[]>(kBufferBytes);
   uint8_t* const bytes = memory.get();
-  std::shared_ptr<const void> owner(
-      memory.release(), [buffers = buffers_](const void* held) {
-        std::function<void()> wake;
-        {
-          const std::lock_guard lock(buffers->mutex);
-          buffers->free.emplace_back(static_cast<uint8_t*>(const_cast<void*>(held)));
-          --buffers->in_use;
-          if (std::exchange(buffers->reader_waits, false)) wake = buffers->on_readable;
-        }
-        if (wake) wake();
-      });
+  std::shared_ptr<const void> owner(memory.release(), [buffers = buffers_](const void* held) {
+    std::function<void()> wake;
+    {
+      const std::lock_guard lock(buffers->mutex);
+      buffers->free.emplace_back(static_cast<uint8_t*>(const_cast<void*>(held)));
+      --buffers->in_use;
+      if (std::exchange(buffers->reader_waits, false)) wake = buffers->on_readable;
+    }
+    if (wake) wake();
+  });
   OCIUNPACK_ASSIGN(const size_t got, file_->read({bytes, kBufferBytes}));
   bytes_read_ += got;
   if (got == 0) return Piece{Piece::kEnd, {}};

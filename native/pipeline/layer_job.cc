@@ -94,9 +94,8 @@ void LayerJob::settle(std::shared_ptr<const TreeView> below, SettleOptions optio
   settling->below = std::move(below);
   settling->options = std::move(options);
   settling->on_settled = std::move(on_settled);
-  Scheduler::instance().post(
-      options_.group, TaskClass::kDrain,
-      [self = shared_from_this(), settling] { self->run_settle(settling); });
+  Scheduler::instance().post(options_.group, TaskClass::kDrain,
+                             [self = shared_from_this(), settling] { self->run_settle(settling); });
 }
 
 void LayerJob::run_settle(std::shared_ptr<Settling> settling) {
@@ -123,7 +122,8 @@ void LayerJob::replan(std::shared_ptr<Settling> settling, std::shared_ptr<const 
     settling->on_settled(input_error(
         Code::ERR_UNSUPPORTED, "settle", "",
         "a parent of some entry is a symlink in a lower layer, so the layer must be read twice, "
-        "which a stream cannot be: give it as a file or Buffer, or set symlinkParents to 'replace'"));
+        "which a stream cannot be: give it as a file or Buffer, or set symlinkParents to "
+        "'replace'"));
     return;
   }
   auto root = pass_->directory(kRootNode);

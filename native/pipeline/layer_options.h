@@ -32,8 +32,8 @@ struct FdSource {
   int64_t length = -1;
 };
 // Bytes that are pushed (LayerJob::push_source). `replay` is where the same bytes can be read again
-// if the layer has to be planned anew (a symlinked parent in a lower layer); without it such a layer
-// fails with ERR_UNSUPPORTED.
+// if the layer has to be planned anew (a symlinked parent in a lower layer); without it such a
+// layer fails with ERR_UNSUPPORTED.
 struct StreamSource {
   std::optional<PathSource> replay;
 };
@@ -42,7 +42,7 @@ struct LayerOptions {
   std::variant<PathSource, FdSource, StreamSource> source;
   std::string directory;  // an existing, empty directory of ours; the host's path, absolute
   Format format = Format::kOverlay;
-  bool has_lower = false;  // layers lie below; settle() will be given their view
+  bool has_lower = false;         // layers lie below; settle() will be given their view
   std::optional<Digest> digest;   // of the blob as it is stored
   std::optional<uint64_t> size;   // of the blob
   std::optional<Digest> diff_id;  // of the uncompressed tar
@@ -70,12 +70,12 @@ struct LayerCounts {
 struct LayerTimes {
   double read = 0;
   double decode = 0;
-  double hash = 0;   // blob and diffID
-  double parse = 0;  // tar and plan, making directories included
-  double write = 0;  // files, links, symlinks, devices
-  double finish = 0; // metadata of directories
+  double hash = 0;    // blob and diffID
+  double parse = 0;   // tar and plan, making directories included
+  double write = 0;   // files, links, symlinks, devices
+  double finish = 0;  // metadata of directories
   double settle = 0;
-  double wall = 0;   // from start() to done, settle not included
+  double wall = 0;  // from start() to done, settle not included
 };
 
 struct LayerResult {

@@ -31,7 +31,8 @@ class Timer {
 
 // Layers below this are done on one worker: handing over would cost more than it wins.
 constexpr uint64_t kSmallBlobBytes = 1 << 20;
-// The ratio of a small layer says nothing (a few zero files): SEMANTICS.md's limit counts from here.
+// The ratio of a small layer says nothing (a few zero files): SEMANTICS.md's limit counts from
+// here.
 constexpr uint64_t kRatioFromBytes = 64 << 20;
 
 uint64_t expected_bytes(const LayerOptions& options) {
@@ -159,8 +160,8 @@ Status LayerPass::open() {
   }
   if (file && file->size() && options_.size && *file->size() != *options_.size) {
     return input_error(Code::ERR_SIZE_MISMATCH, "read", file->path(),
-                       "the blob has " + std::to_string(*file->size()) + " bytes, its descriptor says " +
-                           std::to_string(*options_.size));
+                       "the blob has " + std::to_string(*file->size()) +
+                           " bytes, its descriptor says " + std::to_string(*options_.size));
   }
   blob_.emplace(std::move(file), push_, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->wake();
@@ -401,8 +402,8 @@ Status LayerPass::check_digests() {
   result_.diff_id = tar_hasher_->finish();
   if (options_.digest && !(result_.digest == *options_.digest)) {
     return input_error(Code::ERR_DIGEST_MISMATCH, "digest", "",
-                       "the blob's digest is " + result_.digest.to_string() + ", its descriptor says " +
-                           options_.digest->to_string());
+                       "the blob's digest is " + result_.digest.to_string() +
+                           ", its descriptor says " + options_.digest->to_string());
   }
   if (options_.diff_id && !(result_.diff_id == *options_.diff_id)) {
     return input_error(Code::ERR_DIFFID_MISMATCH, "diffID", "",

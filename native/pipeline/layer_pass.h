@@ -120,8 +120,8 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   std::atomic<bool> stop_{false};
   std::mutex error_mutex_;  // guards error_
   std::optional<Error> error_;
-  std::atomic<size_t> writes_{0};      // batches and parts of files that are not written yet
-  std::atomic<size_t> outstanding_{0}; // those, and hashing
+  std::atomic<size_t> writes_{0};       // batches and parts of files that are not written yet
+  std::atomic<size_t> outstanding_{0};  // those, and hashing
   std::atomic<bool> waits_for_writes_{false};
   std::atomic<bool> waits_for_all_{false};
   std::mutex slab_mutex_;  // guards granted_slab_, slab_asked_
@@ -149,8 +149,8 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   const PlanStep* waiting_step_ = nullptr;  // waits until all writes are done
   std::unique_ptr<WriteBatch> batch_;
   bool in_file_ = false;
-  CreateOp file_;                  // the open file, while its content is in this slab only
-  std::vector<Extent> extents_;    // where the open file's content goes; one extent if not sparse
+  CreateOp file_;                // the open file, while its content is in this slab only
+  std::vector<Extent> extents_;  // where the open file's content goes; one extent if not sparse
   size_t extent_ = 0;
   uint64_t extent_done_ = 0;
   std::shared_ptr<StreamedFile> streamed_;  // the open file, once it goes on in the next slab

@@ -46,7 +46,8 @@ class SettleStage {
   Status make_directories() {
     for (const NodeId id : plan_.made_directories) {
       OCIUNPACK_ASSIGN(const DirRef directory, parent(id));
-      OCIUNPACK_ASSIGN(DirRef made, make_directory(pass_.context(), *directory, tree_.node(id).name));
+      OCIUNPACK_ASSIGN(DirRef made,
+                       make_directory(pass_.context(), *directory, tree_.node(id).name));
       pass_.directories().put(id, std::move(made));
     }
     return {};

@@ -13,8 +13,7 @@ Status WriteBatch::run(const ApplyContext& context, const std::atomic<bool>& sto
                                   {pieces_.data() + op.first_piece, op.pieces}));
         break;
       case NodeType::kSymlink:
-        OCIUNPACK_TRY(
-            create_symlink(context, *op.directory, op.name, op.target, op.attributes));
+        OCIUNPACK_TRY(create_symlink(context, *op.directory, op.name, op.target, op.attributes));
         break;
       case NodeType::kCharDevice:
       case NodeType::kBlockDevice:

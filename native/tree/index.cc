@@ -49,12 +49,14 @@ class Reader {
  public:
   Reader(std::string_view bytes, std::string_view strings) : bytes_(bytes), strings_(strings) {}
 
-  // SAFETY: the caller has checked that all records lie within `bytes`; text() checks its own range.
+  // SAFETY: the caller has checked that all records lie within `bytes`; text() checks its own
+  // range.
   template <typename T>
   T number() {
     std::make_unsigned_t<T> value = 0;
     for (size_t i = 0; i < sizeof(T); ++i) {
-      value |= static_cast<std::make_unsigned_t<T>>(static_cast<uint8_t>(bytes_[at_ + i])) << (8 * i);
+      value |= static_cast<std::make_unsigned_t<T>>(static_cast<uint8_t>(bytes_[at_ + i]))
+               << (8 * i);
     }
     at_ += sizeof(T);
     return static_cast<T>(value);
@@ -225,8 +227,8 @@ Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const st
   auto tree = std::make_shared<LayerTree>();
   // Inode 0 is the root's, in the file as in a new tree.
   for (uint32_t i = 0; i < counts.inodes; ++i) {
-    const InodeId id = i == 0 ? tree->node(kRootNode).inode
-                              : tree->new_inode(NodeType::kFile, kNoNode);
+    const InodeId id =
+        i == 0 ? tree->node(kRootNode).inode : tree->new_inode(NodeType::kFile, kNoNode);
     if (!read_inode(&inode_records, xattrs, tree.get(), id)) return invalid("an invalid inode");
   }
   Reader nodes(bytes.substr(kHeaderBytes + uint64_t{counts.inodes} * kInodeBytes +

@@ -38,8 +38,7 @@ NodeType node_type(EntryType type) {
 
 }  // namespace
 
-Planner::Planner(LayerTree* tree, PlanOptions options)
-    : tree_(tree), options_(std::move(options)) {
+Planner::Planner(LayerTree* tree, PlanOptions options) : tree_(tree), options_(std::move(options)) {
   implicit_directories_.push_back(kRootNode);
 }
 
@@ -47,8 +46,8 @@ Error Planner::refuse(const Entry& entry, std::string detail, Code code) const {
   return input_error(code, "tar entry", std::string(entry.path), std::move(detail));
 }
 
-// Splits a name of the layer at '/'. A leading '/', empty components and '.' vanish; '..' takes away
-// the component before it, and is refused where there is none (it would leave the root).
+// Splits a name of the layer at '/'. A leading '/', empty components and '.' vanish; '..' takes
+// away the component before it, and is refused where there is none (it would leave the root).
 Status Planner::clean(const Entry& entry, std::string_view path,
                       std::vector<std::string_view>* components) {
   components->clear();
@@ -154,15 +153,16 @@ Result<bool> Planner::take_mark(const Entry& entry) {
     marks_.push_back({{components_.begin(), components_.end() - 1}, std::string(hidden)});
     return true;
   }
-  const bool is_null_device = entry.type == EntryType::kCharDevice && entry.dev_major == 0 &&
-                              entry.dev_minor == 0;
+  const bool is_null_device =
+      entry.type == EntryType::kCharDevice && entry.dev_major == 0 && entry.dev_minor == 0;
   if (is_null_device) {
     if (!options_.accept_device_whiteouts) {
       return refuse(entry,
                     "a character device 0:0 is overlayfs' own whiteout; allow it with "
                     "deviceWhiteouts: 'accept'");
     }
-    marks_.push_back({{components_.begin(), components_.end() - 1}, std::string(components_.back())});
+    marks_.push_back(
+        {{components_.begin(), components_.end() - 1}, std::string(components_.back())});
     return true;
   }
   return false;
@@ -218,7 +218,8 @@ Status Planner::follow(const Entry& entry, std::string_view target, int* symlink
   return {};
 }
 
-// Whether `name`, which this layer does not have under places_, is a symlink below that is followed.
+// Whether `name`, which this layer does not have under places_, is a symlink below that is
+// followed.
 Result<bool> Planner::follow_lower(const Entry& entry, std::string_view name, int* symlinks,
                                    std::vector<std::string_view>* pending) {
   std::vector<std::string_view> path;
@@ -442,8 +443,9 @@ Result<const PlanStep*> Planner::add_hardlink(const Entry& entry, NodeId parent,
   if (inode_id == kNoInode) {
     inode_id = tree_->new_inode(NodeType::kPendingLink, id);
     const std::string above_path = walked_path();
-    tree_->inode(inode_id).target = tree_->keep(
-        above_path.empty() ? std::string(target.back()) : above_path + "/" + std::string(target.back()));
+    tree_->inode(inode_id).target =
+        tree_->keep(above_path.empty() ? std::string(target.back())
+                                       : above_path + "/" + std::string(target.back()));
     tree_->inode(inode_id).entry = entry.index;
   }
   if (tree_->present(id)) {

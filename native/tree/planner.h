@@ -1,7 +1,8 @@
-// Planner: takes a layer's entries in tar order and keeps the LayerTree that a sequential apply would
-// have at that point; says for each entry what has to happen on disk. It knows no file system: all
-// names, symlinks and `..` are resolved here, in memory, so that no name of a layer is ever resolved
-// by the kernel across a symlink. Used by one strand; whiteouts are only collected (settle.h).
+// Planner: takes a layer's entries in tar order and keeps the LayerTree that a sequential apply
+// would have at that point; says for each entry what has to happen on disk. It knows no file
+// system: all names, symlinks and `..` are resolved here, in memory, so that no name of a layer is
+// ever resolved by the kernel across a symlink. Used by one strand; whiteouts are only collected
+// (settle.h).
 #pragma once
 
 #include <string>
@@ -84,7 +85,8 @@ class Planner {
   NodeId plink_directory() const { return plink_directory_; }
   std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
 
-  // Takes the subtree away (a whole subtree for a directory); repoints inodes that live on elsewhere.
+  // Takes the subtree away (a whole subtree for a directory); repoints inodes that live on
+  // elsewhere.
   void displace(NodeId id);
 
  private:
@@ -93,7 +95,8 @@ class Planner {
     std::string_view name;
   };
 
-  Status clean(const Entry& entry, std::string_view path, std::vector<std::string_view>* components);
+  Status clean(const Entry& entry, std::string_view path,
+               std::vector<std::string_view>* components);
   Result<bool> take_mark(const Entry& entry);
   Status walk(const Entry& entry, const std::vector<std::string_view>& components);
   Result<bool> follow_lower(const Entry& entry, std::string_view name, int* symlinks,

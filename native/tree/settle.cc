@@ -81,8 +81,9 @@ Status Settler::resolve_marks() {
                            "more than 40 symlinks in the path: a loop");
       }
       if (walk.met_symlink && symlink_parents_ == SymlinkParents::kError) {
-        return input_error(Code::ERR_SYMLINK_PARENT, "whiteout", mark_path(mark),
-                           "a parent of it is a symlink in a lower layer (symlinkParents: 'error')");
+        return input_error(
+            Code::ERR_SYMLINK_PARENT, "whiteout", mark_path(mark),
+            "a parent of it is a symlink in a lower layer (symlinkParents: 'error')");
       }
       if (walk.met_symlink && follow) {
         plan_.notes.push_back({"symlink-parent", mark_path(mark),
@@ -158,8 +159,8 @@ Result<bool> Settler::symlink_below(const std::string& path) {
                            " in a lower layer (symlinkParents: 'error')");
   }
   if (symlink_parents_ == SymlinkParents::kFollow) return true;
-  plan_.notes.push_back({"symlink-parent", path,
-                         "a directory replaces the lower layers' symlink to " + target});
+  plan_.notes.push_back(
+      {"symlink-parent", path, "a directory replaces the lower layers' symlink to " + target});
   return false;
 }
 
@@ -230,7 +231,8 @@ void Settler::hide_root() {
   for_each_merged_name(*root, [this](std::string_view name) { hide(kRootNode, name, true); });
 }
 
-// A directory that took the place of something else in this very layer hides what is below (row 10).
+// A directory that took the place of something else in this very layer hides what is below (row
+// 10).
 void Settler::mark_cut_directories() {
   for (NodeId id = 1; id < tree_->node_count(); ++id) {
     if (!tree_->is_directory(id)) continue;
@@ -270,8 +272,8 @@ Status Settler::settle_links() {
   return {};
 }
 
-// Gives every path of a pending link its inode: of the lower layers' file, which is copied up, or of
-// an entry that came later in this layer.
+// Gives every path of a pending link its inode: of the lower layers' file, which is copied up, or
+// of an entry that came later in this layer.
 Status Settler::settle_pending(InodeId pending, int depth) {
   const std::string target(tree_->inode(pending).target);
   const NodeId home = tree_->inode(pending).home;
@@ -285,7 +287,8 @@ Status Settler::settle_pending(InodeId pending, int depth) {
       return refuse(Code::ERR_INVALID_ENTRY, "is a directory");
     }
     if (walk.found) {
-      // The target's own path belongs to this layer then, unless the layer has put another file there.
+      // The target's own path belongs to this layer then, unless the layer has put another file
+      // there.
       const NodeId above = ensure_directory({path.begin(), path.end() - 1});
       if (above != kNoNode && tree_->merges_at(above, kEndOfLayer) &&
           tree_->find(above, path.back()) == kNoNode) {

@@ -16,8 +16,8 @@
 namespace ociunpack {
 
 struct SettlePlan {
-  // The layer must be planned and unpacked again, from the start, with `lower` given to the planner:
-  // a parent of some entry is a symlink below. Nothing else of this plan holds then.
+  // The layer must be planned and unpacked again, from the start, with `lower` given to the
+  // planner: a parent of some entry is a symlink below. Nothing else of this plan holds then.
   bool replan = false;
 
   struct CopyUp {

@@ -112,8 +112,8 @@ std::span<const Xattr> LayerTree::keep_xattrs(std::span<const Xattr> xattrs) {
   // SAFETY: the arena gives no alignment; room for one more makes an aligned start always fit.
   void* room = arena_.allocate((xattrs.size() + 1) * sizeof(Xattr));
   size_t space = (xattrs.size() + 1) * sizeof(Xattr);
-  auto* kept = static_cast<Xattr*>(std::align(alignof(Xattr), xattrs.size() * sizeof(Xattr), room,
-                                              space));
+  auto* kept =
+      static_cast<Xattr*>(std::align(alignof(Xattr), xattrs.size() * sizeof(Xattr), room, space));
   for (size_t i = 0; i < xattrs.size(); ++i) {
     new (&kept[i]) Xattr(arena_.copy(xattrs[i].first), arena_.copy(xattrs[i].second));
   }
@@ -122,7 +122,8 @@ std::span<const Xattr> LayerTree::keep_xattrs(std::span<const Xattr> xattrs) {
 
 std::string LayerTree::path(NodeId id) const {
   size_t length = 0;
-  for (NodeId at = id; at != kRootNode; at = nodes_[at].parent) length += nodes_[at].name.size() + 1;
+  for (NodeId at = id; at != kRootNode; at = nodes_[at].parent)
+    length += nodes_[at].name.size() + 1;
   if (length == 0) return {};
   std::string path(length - 1, '/');
   size_t end = path.size();

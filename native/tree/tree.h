@@ -1,7 +1,7 @@
-// LayerTree: what one layer names, in memory. A Node is a path, an Inode what lies there; hardlinked
-// paths share an Inode. Nodes never move and are never freed: a path that is removed is only no
-// longer present, and comes back under the same NodeId when the layer names it again.
-// Not synchronised: changed by one strand at a time, then shared as const.
+// LayerTree: what one layer names, in memory. A Node is a path, an Inode what lies there;
+// hardlinked paths share an Inode. Nodes never move and are never freed: a path that is removed is
+// only no longer present, and comes back under the same NodeId when the layer names it again. Not
+// synchronised: changed by one strand at a time, then shared as const.
 #pragma once
 
 #include <cstdint>
@@ -45,10 +45,10 @@ struct Inode {
   uint32_t dev_minor = 0;
   Timestamp mtime;
   uint64_t size = 0;
-  uint64_t entry = 0;         // number of the tar entry that made it
-  std::string_view target;    // of a symlink; of a pending link the path it links to
+  uint64_t entry = 0;       // number of the tar entry that made it
+  std::string_view target;  // of a symlink; of a pending link the path it links to
   std::span<const Xattr> xattrs;
-  NodeId home = kNoNode;      // a present path of it: where it was created, or one that is left
+  NodeId home = kNoNode;  // a present path of it: where it was created, or one that is left
 };
 
 struct Node {
@@ -60,8 +60,8 @@ struct Node {
   // The tar entry from which on this path no longer merged with the lower layers, because something
   // else than a directory stood here; kNeverCut when it always did.
   uint64_t cut_at = kNeverCut;
-  bool implicit = false;     // a directory that the layer did not name, only paths below it
-  bool opaque = false;       // a directory that hides the lower layers' content
+  bool implicit = false;  // a directory that the layer did not name, only paths below it
+  bool opaque = false;    // a directory that hides the lower layers' content
   bool in_child_list = false;
 };
 
@@ -96,9 +96,7 @@ class LayerTree {
   Inode& inode_of(NodeId id) { return inodes_[nodes_[id].inode]; }
   const Inode& inode_of(NodeId id) const { return inodes_[nodes_[id].inode]; }
   NodeType type_of(NodeId id) const { return inode_of(id).type; }
-  bool is_directory(NodeId id) const {
-    return present(id) && type_of(id) == NodeType::kDirectory;
-  }
+  bool is_directory(NodeId id) const { return present(id) && type_of(id) == NodeType::kDirectory; }
 
   // "a/b/c", without a leading slash; "" for the root.
   std::string path(NodeId id) const;

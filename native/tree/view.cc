@@ -11,7 +11,8 @@ bool merge_layer(const TreeView* view, NodeId id, MergedNode* result) {
   const NodeType type = tree.type_of(id);
   if (type == NodeType::kWhiteout) return false;
   if (type != NodeType::kDirectory) {
-    // overlayfs stops at the first thing that is not a directory; below an upper directory it hides.
+    // overlayfs stops at the first thing that is not a directory; below an upper directory it
+    // hides.
     if (result->view == nullptr) {
       result->view = view;
       result->node = id;

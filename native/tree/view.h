@@ -71,8 +71,8 @@ struct MergedWalk {
   bool loop = false;                   // more than 40 symlinks: a loop
 };
 
-// Walks `components` from the root. `follow` says whether symlinks on the way are followed (the last
-// component only with `follow_last`); without it they count as what they are: not directories.
+// Walks `components` from the root. `follow` says whether symlinks on the way are followed (the
+// last component only with `follow_last`); without it they count as what they are: not directories.
 // Components that do not exist are kept as they are, `..` goes up and stops at the root.
 MergedWalk walk_merged(const TreeView* view, const std::vector<std::string_view>& components,
                        bool follow, bool follow_last);

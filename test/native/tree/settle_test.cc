@@ -1,0 +1,217 @@
+// The table of divergences of SEMANTICS.md, and the rules around it, on trees alone.
+#include "tree/settle.h"
+
+#include "../check.h"
+#include "layers.h"
+#include "tree/index.h"
+
+using ociunpack::Code;
+using ociunpack::decode_index;
+using ociunpack::encode_index;
+using ociunpack::SymlinkParents;
+using ociunpack::TreeView;
+using ociunpack::test::Layer;
+using ociunpack::test::show;
+using View = std::shared_ptr<const TreeView>;
+
+namespace {
+
+View stack(Layer layer, View below = nullptr) {
+  auto view = layer.on(std::move(below));
+  CHECK(view.ok());
+  return std::move(view).value();
+}
+
+std::string settled(Layer layer, View below = nullptr) {
+  auto view = layer.on(std::move(below));
+  return view.ok() ? show(view.value()->tree())
+                   : std::string(ociunpack::code_name(view.error().code));
+}
+
+}  // namespace
+
+TEST(row_1_whiteout_then_directory_is_opaque) {
+  const View below = stack(Layer().dir("foo").file("foo/old"));
+  CHECK_EQ(settled(Layer().file(".wh.foo").dir("foo").file("foo/x"), below), "D foo\nf foo/x\n");
+  CHECK_EQ(settled(Layer().file(".wh.foo").file("foo/x"), below), "I foo\nf foo/x\n");
+}
+
+TEST(row_2_order_of_whiteout_and_entry_does_not_matter) {
+  const View below = stack(Layer().dir("foo").file("foo/old").file("bar"));
+  CHECK_EQ(settled(Layer().dir("foo").file(".wh.foo").file("bar").file(".wh.bar"), below),
+           "f bar\nD foo\n");
+}
+
+TEST(row_3_whiteouts_in_an_opaque_directory_are_dropped) {
+  const View below = stack(Layer().dir("d").file("d/a").dir("d/s").file("d/s/b"));
+  CHECK_EQ(
+      settled(Layer().dir("d").file("d/.wh.a").file("d/.wh..wh..opq").file("d/s/.wh.b"), below),
+      "D d\ni d/s\n");
+}
+
+TEST(row_4_outer_whiteout_wins) {
+  const View below = stack(Layer().dir("a").file("a/b"));
+  CHECK_EQ(settled(Layer().file("a/.wh.b").file(".wh.a"), below), "w a\n");
+}
+
+TEST(row_5_symlinked_parent_is_followed) {
+  const View below =
+      stack(Layer().dir("usr").dir("usr/lib").symlink("lib", "usr/lib").file("usr/lib/y"));
+  Layer layer = Layer().file("lib/x").file("lib/.wh.y");
+  auto view = layer.on(below);
+  CHECK(view.ok() && layer.replanned);
+  CHECK_EQ(show(view.value()->tree()), "i usr\ni usr/lib\nf usr/lib/x\nw usr/lib/y\n");
+  // An explicit entry is a type change.
+  CHECK_EQ(settled(Layer().dir("lib").file("lib/x"), below), "d lib\nf lib/x\n");
+  // What came before the explicit entry has gone through the symlink.
+  CHECK_EQ(settled(Layer().file("lib/x").dir("lib").file("lib/z"), below),
+           "d lib\nf lib/z\ni usr\ni usr/lib\nf usr/lib/x\n");
+  // A symlink that this layer whites out is none.
+  CHECK_EQ(settled(Layer().file("lib/x").file(".wh.lib"), below), "I lib\nf lib/x\n");
+}
+
+TEST(row_5_policies) {
+  const View below = stack(Layer().dir("usr").symlink("lib", "/usr"));
+  Layer layer = Layer().file("lib/x");
+  auto replaced = layer.on(below, SymlinkParents::kReplace);
+  CHECK(replaced.ok());
+  CHECK_EQ(show(replaced.value()->tree()), "i lib\nf lib/x\n");
+  const auto refused = layer.on(below, SymlinkParents::kError);
+  CHECK(!refused.ok() && refused.error().code == Code::ERR_SYMLINK_PARENT);
+}
+
+TEST(row_6_hardlink_into_a_lower_layer) {
+  const View below = stack(Layer().dir("bin").file("bin/a", 04755));
+  Layer layer = Layer().hardlink("y", "/bin/a").hardlink("z", "y");
+  auto view = layer.on(below);
+  CHECK(view.ok());
+  CHECK_EQ(show(view.value()->tree()), "i bin\nf bin/a\nf y = bin/a\nf z = bin/a\n");
+  CHECK_EQ(layer.copy_ups, 1u);
+  const auto& tree = view.value()->tree();
+  CHECK_EQ(tree.inode_of(tree.find(0, "y")).mode, 04755);
+  // The path may belong to another file of this layer by then.
+  CHECK_EQ(settled(Layer().hardlink("y", "bin/a").file("bin/a"), below), "i bin\nf bin/a\nf y\n");
+  CHECK_EQ(settled(Layer().file("bin/a").hardlink("y", "bin/a"), below),
+           "i bin\nf bin/a\nf y = bin/a\n");
+  CHECK_EQ(settled(Layer().hardlink("y", "bin/a").file(".wh.bin"), below), "ERR_LINK_TARGET");
+  CHECK_EQ(settled(Layer().hardlink("y", "bin"), below), "ERR_INVALID_ENTRY");
+}
+
+TEST(hardlinks_within_a_layer) {
+  CHECK_EQ(settled(Layer().hardlink("b", "a").file("a")), "f a\nf b = a\n");
+  CHECK_EQ(settled(Layer().hardlink("b", "c").hardlink("c", "a").file("a")),
+           "f a\nf b = a\nf c = a\n");
+  CHECK_EQ(settled(Layer().hardlink("a", "a")), "ERR_INVALID_ENTRY");
+  CHECK_EQ(settled(Layer().hardlink("a", "b").hardlink("b", "a")), "ERR_LINK_TARGET");
+  CHECK_EQ(settled(Layer().file("a").hardlink("b", "a").file("a")), "f a\nf b\n");
+  CHECK_EQ(settled(Layer().symlink("s", "t").hardlink("b", "s")), "l b\nl s = b\n");
+  CHECK_EQ(settled(Layer().dir("d").symlink("s", "d").file("d/a").hardlink("b", "s/a")),
+           "f b\nd d\nf d/a = b\nl s\n");
+}
+
+TEST(row_7_implicit_parents_show_what_lies_below) {
+  const View below = stack(Layer().dir("a", 01777).dir("a/b", 0700));
+  const View view = stack(Layer().file("a/b/x").file("n/x"), below);
+  const auto& tree = view->tree();
+  const auto a = tree.find(0, "a");
+  CHECK_EQ(tree.inode_of(a).mode, 01777);
+  CHECK_EQ(tree.inode_of(tree.find(a, "b")).mode, 0700);
+  CHECK_EQ(tree.inode_of(tree.find(a, "b")).mtime.seconds, 101);
+  CHECK_EQ(tree.inode_of(tree.find(0, "n")).mode, 0755);
+  const View hidden = stack(Layer().file("a/x").file(".wh.a"), below);
+  CHECK_EQ(hidden->tree().inode_of(hidden->tree().find(0, "a")).mode, 0755);
+}
+
+TEST(row_8_root_entry) {
+  const View view = stack(Layer().dir("./", 0700));
+  CHECK_EQ(view->tree().inode_of(0).mode, 0700);
+  const View above = stack(Layer().file("x"), view);
+  CHECK_EQ(above->tree().inode_of(0).mode, 0700);
+  CHECK_EQ(settled(Layer().symlink(".", "/etc")), "ERR_INVALID_ENTRY");
+}
+
+TEST(row_9_opaque_root) {
+  const View below = stack(Layer().file("a").dir("b").file("b/x").dir("c"));
+  CHECK_EQ(settled(Layer().file(".wh..wh..opq").dir("b").file("b/y"), below),
+           "w a\nD b\nf b/y\nw c\n");
+}
+
+TEST(row_10_directory_in_place_of_something_else_is_opaque) {
+  const View below = stack(Layer().dir("a").file("a/old"));
+  CHECK_EQ(settled(Layer().file("a").dir("a").file("a/x"), below), "D a\nf a/x\n");
+  CHECK_EQ(settled(Layer().symlink("a", "b").file("a").file("a/x"), below), "I a\nf a/x\n");
+  CHECK_EQ(settled(Layer().dir("a").file("a/y").file("a").dir("a"), below), "D a\n");
+}
+
+TEST(row_11_pointless_whiteouts_are_dropped) {
+  const View below = stack(Layer().dir("a").file("a/x"));
+  CHECK_EQ(settled(Layer().file(".wh.none").dir("mine").file("mine/.wh.x").file("a/.wh.y"), below),
+           "i a\nd mine\n");
+  CHECK_EQ(settled(Layer().file(".wh.a")), "");
+}
+
+TEST(whiteouts_see_through_all_layers) {
+  const View one = stack(Layer().dir("a").file("a/x"));
+  const View two = stack(Layer().file("a/.wh.x"), one);
+  CHECK_EQ(settled(Layer().file("a/.wh.x"), two), "i a\n");
+  const View three = stack(Layer().file(".wh.a"), two);
+  CHECK_EQ(settled(Layer().file("a/.wh.x").file(".wh.a"), three), "");
+  CHECK_EQ(settled(Layer().file("a/y"), three), "i a\nf a/y\n");
+}
+
+TEST(refused_whiteouts) {
+  for (const char* name : {".wh.", ".wh..", ".wh...", "a/.wh."}) {
+    CHECK_EQ(settled(Layer().file(name)), "ERR_INVALID_ENTRY");
+  }
+  CHECK_EQ(settled(Layer().device("x", 0, 0)), "ERR_INVALID_ENTRY");
+  CHECK_EQ(settled(Layer().dir("d").file("d/y").device("d/x", 0, 0)), "ERR_INVALID_ENTRY");
+}
+
+TEST(aufs_links_are_resolved_and_the_rest_skipped) {
+  CHECK_EQ(settled(Layer()
+                       .dir(".wh..wh.plnk")
+                       .file(".wh..wh.plnk/1.2")
+                       .hardlink("a", ".wh..wh.plnk/1.2")
+                       .hardlink("b", ".wh..wh.plnk/1.2")
+                       .file(".wh..wh.aufs")),
+           "f a\nf b = a\n");
+}
+
+TEST(names) {
+  CHECK_EQ(settled(Layer().file("/a//b/./c")), "i a\ni a/b\nf a/b/c\n");
+  CHECK_EQ(settled(Layer().file("a/../b")), "f b\n");
+  CHECK_EQ(settled(Layer().file("a/../../b")), "ERR_INVALID_ENTRY");
+  CHECK_EQ(settled(Layer().file("../b")), "ERR_INVALID_ENTRY");
+  CHECK_EQ(settled(Layer().file(std::string(256, 'n'))), "ERR_INVALID_ENTRY");
+  Layer deep = Layer().file("1/2/3/4");
+  deep.limits.max_path_depth = 3;
+  CHECK_EQ(settled(deep), "ERR_LIMIT_EXCEEDED");
+}
+
+TEST(symlinks_of_the_layer_are_followed_inside_the_root) {
+  CHECK_EQ(settled(Layer().symlink("l", "../../../d").file("l/x")), "i d\nf d/x\nl l\n");
+  CHECK_EQ(settled(Layer().symlink("l", "l").file("l/x")), "ERR_INVALID_ENTRY");
+  CHECK_EQ(settled(Layer().dir("d").symlink("d/up", "..").file("d/up/d/up/x")),
+           "d d\nl d/up\nf x\n");
+  // An ancestor that becomes something else takes the cached parent with it (CVE-2025-47290).
+  CHECK_EQ(settled(Layer().dir("a").file("a/x").symlink("a", "b").file("a/x")),
+           "l a\ni b\nf b/x\n");
+}
+
+TEST(index_round_trip) {
+  const View below = stack(Layer().dir("bin").file("bin/a").file("gone"));
+  const View view =
+      stack(Layer().hardlink("y", "bin/a").file(".wh.gone").dir("d").file("d").dir("d"), below);
+  const std::string bytes = encode_index(view->tree());
+  const auto loaded = decode_index(bytes, "x");
+  CHECK(loaded.ok());
+  CHECK_EQ(show(*loaded.value()), show(view->tree()));
+  for (size_t cut = 0; cut < bytes.size(); ++cut) {
+    CHECK(!decode_index(bytes.substr(0, cut), "x").ok());
+  }
+  for (size_t at = 0; at < bytes.size(); ++at) {
+    std::string damaged = bytes;
+    damaged[at] ^= 0x20;
+    CHECK(!decode_index(damaged, "x").ok());
+  }
+}
