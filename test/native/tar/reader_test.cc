@@ -435,10 +435,10 @@ TEST(reader_limits) {
   check_limit("maxPathBytes", &Limits::max_path_bytes, 1000,
               pax({{"linkpath", name}}) + entry({.type = '2'}), 1000);
   check_limit("maxPathBytes", &Limits::max_path_bytes, 50, entry({.name = name.substr(0, 50)}), 50);
-  check_limit("maxPaxBytes", &Limits::max_pax_bytes, 100,
-              extended('x', record("c", std::string(93, 'c'))) + entry({}), 100);
-  check_limit("maxPaxBytes", &Limits::max_pax_bytes, 100,
-              extended('g', record("c", std::string(93, 'c'))) + entry({}), 100);
+  check_limit("maxPaxBytes", &Limits::max_pax_bytes, 99,
+              extended('x', record("c", std::string(93, 'c'))) + entry({}), 99);
+  check_limit("maxPaxBytes", &Limits::max_pax_bytes, 99,
+              extended('g', record("c", std::string(93, 'c'))) + entry({}), 99);
   check_limit("maxPaxBytes", &Limits::max_pax_bytes, 1000, extended('L', name) + entry({}), 1000);
   check_limit("maxPaxBytes", &Limits::max_pax_bytes, 1000,
               extended('K', name) + entry({.type = '2', .link = "l"}), 1000);
