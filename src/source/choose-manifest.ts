@@ -19,6 +19,8 @@ import type { ImageSource } from './source.js';
 
 const maxDepth = 8;
 const maxManifests = 10_000;
+/** Manifests that must be read, because the index does not say their platform. */
+const maxUnlisted = 256;
 
 /**
  * Goes from the root of an image to the manifest for `wanted`. A root that is a manifest is taken as it is. Of an
@@ -58,6 +60,7 @@ class IndexSearch {
   readonly #visited = new Set<string>();
   #best: Candidate | undefined;
   #count = 0;
+  #unlisted = 0;
   /** What kept a manifest without a platform from being looked at; told only when nothing else fits. */
   #passedOver: UnpackError | undefined;
 
@@ -133,6 +136,16 @@ class IndexSearch {
     }
     let platform = listed;
     if (platform === undefined) {
+      if (this.#visited.has(descriptor.digest)) {
+        return;
+      }
+      this.#visited.add(descriptor.digest);
+      if (++this.#unlisted > maxUnlisted) {
+        throw new UnpackError(
+          'ERR_LIMIT_EXCEEDED',
+          `${this.#source.reference}: has more than ${maxUnlisted} manifests without a platform`,
+        );
+      }
       try {
         platform = await this.#platformFromConfig(descriptor);
       } catch (error) {

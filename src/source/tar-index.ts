@@ -94,7 +94,7 @@ class TarIndexReader {
         return;
     }
     const pax = new Map([...this.#global, ...this.#pax]);
-    const path = pax.get('path') ?? this.#longName ?? header.name;
+    const path = pax.get('GNU.sparse.name') ?? pax.get('path') ?? this.#longName ?? header.name;
     const link = pax.get('linkpath') ?? this.#longLink ?? header.link;
     const where = `${this.#name}: ${path}`;
     const length = bodyLength(header, pax, where);
