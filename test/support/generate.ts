@@ -46,18 +46,29 @@ const xattrChoices: [string, Bytes][] = [
   ['user.overlay.opaque', 'x'],
 ];
 
-export function generateImage(seed: number): GeneratedImage {
-  return new Generator(seed).image();
+export interface GenerateOptions {
+  /**
+   * Only what umoci takes as well: few xattrs and on files only, no sparse files, no hard links to what comes later,
+   * no parents that are something else, no setgid directories, which it lets their
+   * children inherit, no markers whose order matters.
+   */
+  plain?: boolean;
+}
+
+export function generateImage(seed: number, options: GenerateOptions = {}): GeneratedImage {
+  return new Generator(seed, options).image();
 }
 
 class Generator {
   readonly #seed: number;
+  readonly #plain: boolean;
   readonly #random: Random;
   /** Paths that some entry has named; more likely to be named again. */
   #known: string[] = [];
 
-  constructor(seed: number) {
+  constructor(seed: number, options: GenerateOptions) {
     this.#seed = seed;
+    this.#plain = options.plain ?? false;
     this.#random = new Random(seed * 2_654_435_761 + 1);
   }
 
@@ -78,7 +89,7 @@ class Generator {
     const wanted = 3 + this.#random.below(bottom ? 22 : 14);
     for (let tries = 0; tries < wanted * 2 && layer.length < wanted; tries++) {
       const longer = this.#insert(layer, this.#candidate(below, bottom));
-      if (accepts(below, longer)) {
+      if (accepts(below, longer, this.#plain)) {
         layer = longer;
       }
     }
@@ -131,7 +142,7 @@ class Generator {
   #file(path: string): TarEntry {
     const random = this.#random;
     const entry: TarEntry = { type: 'file', path: this.#spelled(path) };
-    if (random.chance(0.04)) {
+    if (!this.#plain && random.chance(0.04)) {
       entry.sparse = this.#sparse();
       entry.sparseForm = random.pick(['old-gnu', '0.0', '0.1', '1.0'] as const);
     } else {
@@ -166,7 +177,7 @@ class Generator {
     const random = this.#random;
     const link = (target: string): TarEntry =>
       this.#with({ type: 'hardlink', path: this.#spelled(path), linkpath: this.#spelled(target) });
-    if (random.chance(0.2)) {
+    if (!this.#plain && random.chance(0.2)) {
       const target = this.#path();
       return [link(target), this.#file(target)];
     }
@@ -257,17 +268,18 @@ class Generator {
     const random = this.#random;
     const made: TarEntry = { ...entry };
     if (random.chance(0.7)) {
-      made.mode = random.pick(modes);
+      made.mode = random.pick(modes) & (this.#plain ? 0o5777 : 0o7777);
       made.uid = random.pick(owners);
       made.gid = random.pick(owners);
       made.mtime = random.pick(times);
     }
-    if (random.chance(0.2)) {
-      made.xattrs = Object.fromEntries([random.pick(xattrChoices), random.pick(xattrChoices)]);
+    if (random.chance(0.2) && (!this.#plain || entry.type === 'file')) {
+      const choices = this.#plain ? xattrChoices.slice(0, 2) : xattrChoices;
+      made.xattrs = Object.fromEntries([random.pick(choices), random.pick(choices)]);
       if (entry.type === 'file' && random.chance(0.3)) {
         made.xattrs['security.capability'] = capability;
       }
-      made.xattrStyle = random.chance(0.2) ? 'LIBARCHIVE' : 'SCHILY';
+      made.xattrStyle = !this.#plain && random.chance(0.2) ? 'LIBARCHIVE' : 'SCHILY';
     } else if ((made.mtime ?? 0n) % 1_000_000_000n === 0n && made.sparse === undefined) {
       made.style = random.chance(0.2) ? 'gnu' : 'pax';
     }
@@ -279,10 +291,11 @@ function latin1(key: string): Buffer {
   return Buffer.from(key, 'latin1');
 }
 
-function accepts(below: Model, layer: readonly LayerEntry[]): boolean {
+function accepts(below: Model, layer: readonly LayerEntry[], plain = false): boolean {
+  const model = below.clone();
   try {
-    below.clone().apply(layer);
-    return true;
+    model.apply(layer);
+    return !plain || (model.replacedParents === 0 && !model.entangledMarkers);
   } catch (error) {
     if (error instanceof ModelError) {
       return false;

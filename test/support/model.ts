@@ -86,6 +86,10 @@ const maxSymlinks = 40;
 const maxNameBytes = 255;
 
 export class Model {
+  /** How often an implicit directory has taken the place of something else: most unpackers refuse to. */
+  replacedParents = 0;
+  /** Whether a layer has several markers and one of them passes through a symlink: then their order matters to most. */
+  entangledMarkers = false;
   readonly #options: Required<ModelOptions>;
   #nextInode = 1;
   #layer = -1;
@@ -211,6 +215,9 @@ export class Model {
       const parent = this.#resolveDirectory(path.slice(0, -1), ownDirectories);
       return { opaque, parent, name: path.at(-1) as string };
     });
+    this.entangledMarkers ||=
+      markers.length > 1 &&
+      markers.some(({ path }) => path.some((_, i) => this.#isSymlink(path.slice(0, i))));
     for (const { opaque, parent, name } of resolved) {
       const directory = this.#directoryAt(parent);
       if (opaque) {
@@ -399,6 +406,11 @@ export class Model {
     return false;
   }
 
+  #isSymlink(path: readonly string[]): boolean {
+    const parent = this.#directoryAt(this.#resolveDirectory(path.slice(0, -1), undefined, true));
+    return parent?.children.get(path.at(-1) ?? '')?.inode.type === 'symlink';
+  }
+
   #directoryAt(real: readonly string[]): Inode | undefined {
     let inode: Inode | undefined = this.#root.inode;
     for (const part of real) {
@@ -412,6 +424,7 @@ export class Model {
     for (const part of real) {
       let next = inode.children.get(part)?.inode;
       if (next?.type !== 'directory') {
+        this.replacedParents += next === undefined ? 0 : 1;
         next = this.#implicitDirectory();
         inode.children.set(part, { inode: next, layer: this.#layer });
       }

@@ -27,6 +27,7 @@ export async function dumpTree(directory: string, options: DumpOptions = {}): Pr
       mtime: BigInt(line.T ?? 0),
       xattrs: line.x ?? {},
       inode: line.i ?? line.p,
+      links: line.n ?? 0,
       ...(line.s === undefined ? {} : { size: line.s }),
       ...(line.h === undefined ? {} : { hash: line.h }),
       ...(line.b === undefined ? {} : { blocks: line.b }),
@@ -47,6 +48,7 @@ interface DumpLine {
   g?: number;
   T?: string;
   i?: string;
+  n?: number;
   x?: Record<string, string>;
   s?: number;
   h?: string;

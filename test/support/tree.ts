@@ -26,6 +26,8 @@ export interface TreeEntry {
   inode: string;
   /** Of the model: the layer that the name belongs to. */
   layer?: number;
+  /** Of a dump: names of the inode. */
+  links?: number;
   /** Of a dump: 512-byte blocks that are allocated. */
   blocks?: number;
 }

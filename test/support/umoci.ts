@@ -2,6 +2,7 @@
 // where it is not installed (Debian package `umoci`).
 
 import { execFile } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import type { Tree } from './tree.js';
@@ -29,6 +30,7 @@ export async function umociUnpack(
   directory: string,
 ): Promise<{ tree: Tree } | { refused: string }> {
   const root = path.join(directory, 'rootfs');
+  await mkdir(directory, { recursive: true });
   try {
     await run('umoci', ['raw', 'unpack', '--image', `${layout}:${tag}`, root]);
   } catch (error) {
