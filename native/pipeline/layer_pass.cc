@@ -6,6 +6,8 @@
 
 #include <utility>
 
+#include "apply/prepare_root.h"
+
 namespace ociunpack {
 namespace {
 

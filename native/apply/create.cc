@@ -1,0 +1,206 @@
+#include "apply/create.h"
+
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <array>
+
+#include "apply/metadata.h"
+#include "apply/name.h"
+#include "base/sys.h"
+
+namespace ociunpack {
+namespace {
+
+constexpr uint32_t kSpecialBits = 07000;
+
+Result<UniqueFd> open_new(const DirHandle& directory, std::string_view name, uint32_t mode) {
+  // O_EXCL and O_NOFOLLOW: a file is never written through something that is already there. Special
+  // bits come at the end: chown(2) would clear them, and until then it would run as its owner.
+  UniqueFd fd(sys::openat(directory.fd.get(), CName(name).c_str(),
+                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode & ~kSpecialBits));
+  if (!fd.valid()) return system_error(errno, "openat", path_in(directory, name));
+  return fd;
+}
+
+Status write_all(int fd, const Subject& subject, const uint8_t* data, size_t size,
+                 uint64_t offset) {
+  while (size > 0) {
+    const ssize_t written = sys::pwrite(fd, data, size, static_cast<off_t>(offset));
+    if (written < 0) return system_error(errno, "pwrite", subject.path());
+    data += written;
+    size -= static_cast<size_t>(written);
+    offset += static_cast<uint64_t>(written);
+  }
+  return {};
+}
+
+// Adjacent pieces in one call; what lies between the others stays a hole.
+Status write_pieces(int fd, const Subject& subject, std::span<const DataPiece> pieces,
+                    uint64_t* end) {
+  std::array<iovec, 16> batch;
+  for (size_t i = 0; i < pieces.size();) {
+    size_t count = 0;
+    size_t bytes = 0;
+    const uint64_t offset = pieces[i].file_offset;
+    while (i + count < pieces.size() && count < batch.size() &&
+           pieces[i + count].file_offset == offset + bytes) {
+      // SAFETY: pwritev(2) only reads; iovec has no const form.
+      batch[count] = {const_cast<uint8_t*>(pieces[i + count].data), pieces[i + count].size};
+      bytes += pieces[i + count].size;
+      ++count;
+    }
+    if (count == 1) {
+      OCIUNPACK_TRY(write_all(fd, subject, pieces[i].data, pieces[i].size, offset));
+    } else {
+      const ssize_t written =
+          sys::pwritev(fd, batch.data(), static_cast<int>(count), static_cast<off_t>(offset));
+      if (written < 0) return system_error(errno, "pwritev", subject.path());
+      // A short write: the rest piece by piece.
+      auto done = static_cast<size_t>(written);
+      for (size_t k = 0; k < count && static_cast<size_t>(written) < bytes; ++k) {
+        const DataPiece& piece = pieces[i + k];
+        const size_t skip = std::min(done, piece.size);
+        done -= skip;
+        OCIUNPACK_TRY(write_all(fd, subject, piece.data + skip, piece.size - skip,
+                                piece.file_offset + skip));
+      }
+    }
+    *end = std::max(*end, offset + bytes);
+    i += count;
+  }
+  return {};
+}
+
+// Everything after the content, and the close.
+Status finish_file(const ApplyContext& context, const Subject& subject, UniqueFd fd,
+                   const Attributes& attributes, uint64_t written_to, uint64_t file_size) {
+  if (written_to < file_size &&
+      sys::ftruncate(fd.get(), static_cast<off_t>(file_size)) != 0) {  // a hole at the end
+    return system_error(errno, "ftruncate", subject.path());
+  }
+  // chown(2) clears the set-id bits and security.capability: before both.
+  if (owner_differs(context, attributes, context.euid, context.egid)) {
+    OCIUNPACK_TRY(set_owner(context, subject, attributes));
+  }
+  // While the file is still writable to us, and before the times, which they do not change but a
+  // later write might.
+  if (!attributes.xattrs.empty()) OCIUNPACK_TRY(set_xattrs(context, subject, attributes.xattrs));
+  // openat(2) has set the permission bits under the workers' umask of 0; a POSIX ACL has changed the
+  // group bits, which the mode of the tar shows as they are to be.
+  if ((attributes.mode & kSpecialBits) != 0 || !context.umask_private) {
+    if (sys::fchmod(fd.get(), attributes.mode) != 0) {
+      return system_error(errno, "fchmod", subject.path());
+    }
+  }
+  OCIUNPACK_TRY(set_times(context, subject, attributes.mtime));
+  if (const int error = fd.close()) return system_error(error, "close", subject.path());
+  return {};
+}
+
+// Metadata of what is not opened: symlinks (which have no mode), devices and fifos.
+Status finish_special(const ApplyContext& context, const DirHandle& directory,
+                      std::string_view name, const Attributes& attributes, bool has_mode) {
+  const Subject subject{directory, name};
+  if (owner_differs(context, attributes, context.euid, context.egid)) {
+    OCIUNPACK_TRY(set_owner(context, subject, attributes));
+  }
+  if (!attributes.xattrs.empty()) OCIUNPACK_TRY(set_xattrs(context, subject, attributes.xattrs));
+  // fchmodat(2) follows symlinks: only for what we have just made ourselves, which is none.
+  if (has_mode && ((attributes.mode & kSpecialBits) != 0 || !context.umask_private)) {
+    if (sys::fchmodat(directory.fd.get(), CName(name).c_str(), attributes.mode) != 0) {
+      return system_error(errno, "fchmodat", subject.path());
+    }
+  }
+  return set_times(context, subject, attributes.mtime);
+}
+
+}  // namespace
+
+Status create_file(const ApplyContext& context, const DirHandle& directory, std::string_view name,
+                   const Attributes& attributes, uint64_t file_size,
+                   std::span<const DataPiece> pieces) {
+  const bool plain = attributes.xattrs.empty() && context.umask_private &&
+                     (attributes.mode & kSpecialBits) == 0 &&
+                     !owner_differs(context, attributes, context.euid, context.egid);
+  if (file_size == 0 && plain) {
+    // mknod(2) makes an empty file without opening it: two calls instead of three.
+    if (sys::mknodat(directory.fd.get(), CName(name).c_str(), S_IFREG | attributes.mode, 0) != 0) {
+      return system_error(errno, "mknodat", path_in(directory, name));
+    }
+    return set_times(context, Subject{directory, name}, attributes.mtime);
+  }
+  OCIUNPACK_ASSIGN(UniqueFd fd, open_new(directory, name, attributes.mode));
+  const Subject subject{directory, name, fd.get()};
+  uint64_t end = 0;
+  OCIUNPACK_TRY(write_pieces(fd.get(), subject, pieces, &end));
+  return finish_file(context, subject, std::move(fd), attributes, end, file_size);
+}
+
+Result<FileWriter> FileWriter::open(const ApplyContext& context, DirRef directory,
+                                    std::string_view name, const Attributes& attributes) {
+  OCIUNPACK_ASSIGN(UniqueFd fd, open_new(*directory, name, attributes.mode));
+  return FileWriter(context, std::move(directory), name, attributes, std::move(fd));
+}
+
+Status FileWriter::write(const DataPiece& piece) {
+  return write_pieces(fd_.get(), Subject{*directory_, name_, fd_.get()}, {&piece, 1}, &end_);
+}
+
+bool FileWriter::clone_from(int from) {
+  if (::ioctl(fd_.get(), FICLONE, from) != 0) return false;
+  end_ = UINT64_MAX;
+  return true;
+}
+
+Status FileWriter::finish(uint64_t file_size) {
+  const Subject subject{*directory_, name_, fd_.get()};
+  return finish_file(*context_, subject, std::move(fd_), attributes_, end_, file_size);
+}
+
+Status create_symlink(const ApplyContext& context, const DirHandle& directory,
+                      std::string_view name, std::string_view target,
+                      const Attributes& attributes) {
+  if (sys::symlinkat(std::string(target).c_str(), directory.fd.get(), CName(name).c_str()) != 0) {
+    return system_error(errno, "symlinkat", path_in(directory, name));
+  }
+  return finish_special(context, directory, name, attributes, /*has_mode=*/false);
+}
+
+Status create_device(const ApplyContext& context, const DirHandle& directory,
+                     std::string_view name, mode_t type, uint32_t major, uint32_t minor,
+                     const Attributes& attributes) {
+  const std::string numbers = std::to_string(major) + ":" + std::to_string(minor);
+  if (context.policies.devices == DeviceMode::kError) {
+    return input_error(Code::ERR_DEVICE, "mknod", path_in(directory, name),
+                       "the layer has a device " + numbers + " (devices: 'error')");
+  }
+  if (sys::mknodat(directory.fd.get(), CName(name).c_str(), type | (attributes.mode & 0777),
+                   makedev(major, minor)) != 0) {
+    const int error = errno;
+    if (error != EPERM) return system_error(error, "mknodat", path_in(directory, name), numbers);
+    if (context.policies.devices == DeviceMode::kSkip) {
+      context.notes->add({"device-skipped", path_in(directory, name), numbers});
+      return {};
+    }
+    Error failed = system_error(error, "mknodat", path_in(directory, name),
+                                numbers + " is not permitted here; devices: 'skip' goes on "
+                                          "without it");
+    failed.code = Code::ERR_DEVICE;
+    return failed;
+  }
+  return finish_special(context, directory, name, attributes, /*has_mode=*/true);
+}
+
+Status create_fifo(const ApplyContext& context, const DirHandle& directory, std::string_view name,
+                   const Attributes& attributes) {
+  if (sys::mknodat(directory.fd.get(), CName(name).c_str(), S_IFIFO | (attributes.mode & 0777),
+                   0) != 0) {
+    return system_error(errno, "mknodat", path_in(directory, name));
+  }
+  return finish_special(context, directory, name, attributes, /*has_mode=*/true);
+}
+
+}  // namespace ociunpack

@@ -1,0 +1,152 @@
+#include "apply/remove.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/sys.h"
+
+namespace ociunpack {
+namespace {
+
+struct CloseDir {
+  void operator()(DIR* stream) const { ::closedir(stream); }
+};
+using Stream = std::unique_ptr<DIR, CloseDir>;
+
+// Descriptors held on the way down: deeper levels are reached by opening ".." on the way back.
+constexpr size_t kMaxOpen = 64;
+
+class Remover {
+ public:
+  Remover(int root, std::string path) : root_(root), path_(std::move(path)) {}
+
+  Status run() {
+    struct stat status {};
+    if (::fstat(root_, &status) != 0) return system_error(errno, "fstat", path_);
+    device_ = status.st_dev;
+    OCIUNPACK_TRY(enter(::dup(root_)));
+    while (!levels_.empty()) OCIUNPACK_TRY(step());
+    return {};
+  }
+
+ private:
+  struct Level {
+    Stream stream;      // closed (null) where too many are open
+    std::string name;   // in the level above; empty at the top
+    ino_t inode = 0;
+  };
+
+  Status enter(int fd, std::string name = {}) {
+    if (fd < 0) return system_error(errno, "openat", path_, name);
+    struct stat status {};
+    if (::fstat(fd, &status) != 0) {
+      const int error = errno;
+      ::close(fd);
+      return system_error(error, "fstat", path_, name);
+    }
+    if (status.st_dev != device_) {
+      ::close(fd);
+      return input_error(Code::ERR_IO, "remove", path_ + "/" + name,
+                         "something is mounted there: umount it first");
+    }
+    Stream stream(::fdopendir(fd));
+    if (!stream) return system_error(errno, "fdopendir", path_, name);
+    ::rewinddir(stream.get());
+    levels_.push_back({std::move(stream), std::move(name), status.st_ino});
+    if (levels_.size() > kMaxOpen) levels_[levels_.size() - kMaxOpen - 1].stream.reset();
+    return {};
+  }
+
+  // Removes what is no directory, enters the first that is not empty, or leaves this one.
+  Status step() {
+    Level& level = levels_.back();
+    const int fd = ::dirfd(level.stream.get());
+    for (;;) {
+      errno = 0;
+      const dirent* entry = ::readdir(level.stream.get());
+      if (entry == nullptr) {
+        if (errno != 0) return system_error(errno, "readdir", path_);
+        return leave();
+      }
+      const std::string name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      if (entry->d_type != DT_DIR && sys::unlinkat(fd, name.c_str(), 0) == 0) continue;
+      if (entry->d_type != DT_DIR && errno != EISDIR && errno != EPERM) {
+        return system_error(errno, "unlinkat", path_, name);
+      }
+      if (sys::unlinkat(fd, name.c_str(), AT_REMOVEDIR) == 0) continue;
+      if (errno != ENOTEMPTY && errno != EEXIST) {
+        return system_error(errno, "unlinkat", path_, name);
+      }
+      // Never into a symlink: the name may have become one since readdir(3).
+      return enter(sys::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW), name);
+    }
+  }
+
+  Status leave() {
+    Level left = std::move(levels_.back());
+    levels_.pop_back();
+    if (levels_.empty()) return {};
+    Level& above = levels_.back();
+    if (!above.stream) {
+      const int fd = sys::openat(::dirfd(left.stream.get()), "..", O_RDONLY | O_DIRECTORY);
+      if (fd < 0) return system_error(errno, "openat", path_, "..");
+      struct stat status {};
+      if (::fstat(fd, &status) != 0 || status.st_dev != device_ || status.st_ino != above.inode) {
+        ::close(fd);
+        return input_error(Code::ERR_IO, "remove", path_, "the directory is being moved");
+      }
+      above.stream.reset(::fdopendir(fd));
+      if (!above.stream) return system_error(errno, "fdopendir", path_);
+    }
+    if (sys::unlinkat(::dirfd(above.stream.get()), left.name.c_str(), AT_REMOVEDIR) != 0) {
+      return system_error(errno, "unlinkat", path_, left.name);
+    }
+    // Entries may be skipped by a stream whose directory changes: look again.
+    ::rewinddir(above.stream.get());
+    return {};
+  }
+
+  const int root_;
+  const std::string path_;
+  dev_t device_ = 0;
+  std::vector<Level> levels_;
+};
+
+}  // namespace
+
+Status remove_tree(const DirHandle& parent, std::string_view name_view) {
+  const std::string name(name_view);
+  const int parent_fd = parent.fd.get();
+  if (sys::unlinkat(parent_fd, name.c_str(), 0) == 0 || errno == ENOENT) return {};
+  // unlink(2) of a directory is EISDIR on Linux, EPERM by POSIX.
+  if (errno != EISDIR && errno != EPERM) {
+    return system_error(errno, "unlinkat", path_in(parent, name));
+  }
+  const UniqueFd fd(sys::openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  if (!fd.valid()) return system_error(errno, "openat", path_in(parent, name));
+  struct stat above {}, own {};
+  if (::fstat(parent_fd, &above) != 0 || ::fstat(fd.get(), &own) != 0) {
+    return system_error(errno, "fstat", path_in(parent, name));
+  }
+  if (above.st_dev != own.st_dev) {
+    return input_error(Code::ERR_IO, "remove", path_in(parent, name),
+                       "something is mounted there: umount it first");
+  }
+  OCIUNPACK_TRY(Remover(fd.get(), path_in(parent, name)).run());
+  if (sys::unlinkat(parent_fd, name.c_str(), AT_REMOVEDIR) != 0) {
+    return system_error(errno, "unlinkat", path_in(parent, name));
+  }
+  return {};
+}
+
+Status remove_children(const DirHandle& directory) {
+  return Remover(directory.fd.get(), directory.path).run();
+}
+
+}  // namespace ociunpack

@@ -1,0 +1,105 @@
+#include "apply/whiteout.h"
+
+#include <sys/sysmacros.h>
+
+#include <string>
+
+#include "apply/name.h"
+#include "base/sys.h"
+
+namespace ociunpack {
+namespace {
+
+constexpr const char* kOpaqueTrusted = "trusted.overlay.opaque";
+constexpr const char* kOpaqueUser = "user.overlay.opaque";
+
+bool uses_user_xattrs(const ApplyContext& context) {
+  return context.format == Format::kOverlayUserxattr;
+}
+
+// An empty file: aufs' markers, and overlayfs' whiteouts where devices are not permitted.
+Result<UniqueFd> create_marker(const DirHandle& directory, const std::string& name) {
+  UniqueFd fd(sys::openat(directory.fd.get(), name.c_str(),
+                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0444));
+  if (!fd.valid()) return system_error(errno, "openat", path_in(directory, name));
+  return fd;
+}
+
+// overlayfs.rst, "whiteouts and opaque directories": a zero-size file with overlay.whiteout, in a
+// directory whose overlay.opaque is "x" (Linux 6.8); "y", which is stronger, may stay.
+Status write_xattr_whiteout(const ApplyContext& context, const DirHandle& directory,
+                            std::string_view name) {
+  OCIUNPACK_ASSIGN(UniqueFd fd, create_marker(directory, std::string(name)));
+  const char* whiteout =
+      uses_user_xattrs(context) ? "user.overlay.whiteout" : "trusted.overlay.whiteout";
+  if (sys::fsetxattr(fd.get(), whiteout, "y", 1) != 0) {
+    return system_error(errno, "fsetxattr", path_in(directory, name), whiteout);
+  }
+  const char* opaque = uses_user_xattrs(context) ? kOpaqueUser : kOpaqueTrusted;
+  char value[2];
+  const ssize_t length = ::fgetxattr(directory.fd.get(), opaque, value, sizeof value);
+  if (length == 1 && (value[0] == 'y' || value[0] == 'x')) return {};
+  if (sys::fsetxattr(directory.fd.get(), opaque, "x", 1) != 0) {
+    return system_error(errno, "fsetxattr", directory.path, opaque);
+  }
+  return {};
+}
+
+}  // namespace
+
+Status write_whiteout(const ApplyContext& context, const DirHandle& directory,
+                      std::string_view name) {
+  switch (context.format) {
+    case Format::kAufs: {
+      auto marker = create_marker(directory, ".wh." + std::string(name));
+      return marker.ok() ? Status() : Status(std::move(marker).error());
+    }
+    case Format::kFlat:
+      return input_error(Code::ERR_INTERNAL, "whiteout", path_in(directory, name),
+                         "a flat directory has no whiteouts");
+    case Format::kOverlay:
+    case Format::kOverlayUserxattr:
+      break;
+  }
+  // mknod(2) of 0:0 is allowed to everybody since Linux 5.8 (fs/namei.c, is_whiteout).
+  if (sys::mknodat(directory.fd.get(), CName(name).c_str(), S_IFCHR, makedev(0, 0)) == 0) return {};
+  if (errno != EPERM) return system_error(errno, "mknodat", path_in(directory, name), "whiteout");
+  return write_xattr_whiteout(context, directory, name);
+}
+
+Status mark_opaque(const ApplyContext& context, const DirHandle& directory) {
+  switch (context.format) {
+    case Format::kAufs: {
+      auto marker = create_marker(directory, ".wh..wh..opq");
+      return marker.ok() ? Status() : Status(std::move(marker).error());
+    }
+    case Format::kFlat:
+      return {};
+    case Format::kOverlay:
+    case Format::kOverlayUserxattr:
+      break;
+  }
+  const char* name = uses_user_xattrs(context) ? kOpaqueUser : kOpaqueTrusted;
+  if (sys::fsetxattr(directory.fd.get(), name, "y", 1) == 0) return {};
+  Error failed = system_error(errno, "fsetxattr", directory.path, name);
+  if (errno == ENOTSUP) {
+    failed.code = Code::ERR_XATTR_UNSUPPORTED;
+    failed.detail += ": this file system cannot hold overlayfs layers";
+  } else if (errno == EPERM) {
+    failed.detail += ": needs CAP_SYS_ADMIN of the host; format 'overlay-userxattr' does not";
+  }
+  return failed;
+}
+
+Status ensure_not_opaque(const DirHandle& directory) {
+  for (const char* name : {kOpaqueTrusted, kOpaqueUser}) {
+    char value[16];
+    if (::fgetxattr(directory.fd.get(), name, value, sizeof value) < 0) continue;  // not there
+    if (::fremovexattr(directory.fd.get(), name) != 0) {
+      return system_error(errno, "fremovexattr", directory.path, name);
+    }
+  }
+  return {};
+}
+
+}  // namespace ociunpack
