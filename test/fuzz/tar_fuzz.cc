@@ -25,11 +25,11 @@ void require(bool condition, const char* promise) {
 // Small limits, so that small inputs reach them.
 Limits fuzz_limits() {
   Limits limits;
-  limits.max_entries = 64;
-  limits.max_path_bytes = 4096;
-  limits.max_pax_bytes = 1 << 16;
-  limits.max_xattr_bytes = 2048;
-  limits.max_sparse_entries = 500;
+  limits.max_entries = 12;
+  limits.max_path_bytes = 200;
+  limits.max_pax_bytes = 4096;
+  limits.max_xattr_bytes = 400;
+  limits.max_sparse_entries = 40;
   return limits;
 }
 
