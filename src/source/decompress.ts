@@ -11,6 +11,7 @@ import zlib from 'node:zlib';
 import { UnpackError } from '../errors.js';
 import type { OpenedFile } from './archive-files.js';
 import type { Compression } from './compression.js';
+import { readAt } from './image-files.js';
 
 const chunkSize = 1024 * 1024;
 
@@ -28,22 +29,30 @@ export async function decompressToTemporary(
   const decoder = makeDecoder(compression, name);
   const temporary = await openTemporary();
   try {
-    const input = file.handle.createReadStream({
-      start: 0,
-      highWaterMark: chunkSize,
-      autoClose: false,
-    });
-    const output = temporary.handle.createWriteStream({
-      highWaterMark: chunkSize,
-      autoClose: false,
-    });
-    await pipeline(input, decoder, output, signal === undefined ? {} : { signal });
+    const write = (chunks: AsyncIterable<Buffer>) => writeChunks(temporary.handle, chunks);
+    const options = signal === undefined ? {} : { signal };
+    await pipeline(readChunks(file, name), decoder, write, options);
     const { size } = await temporary.handle.stat();
     await file.close();
     return { ...temporary, size };
   } catch (error) {
     await temporary.close();
     throw decodeError(error, compression, name);
+  }
+}
+
+/** Not FileHandle.createReadStream: a handle that a stream holds cannot be closed before the stream. */
+async function* readChunks(file: OpenedFile, name: string): AsyncGenerator<Buffer> {
+  for (let offset = 0; offset < file.size; offset += chunkSize) {
+    yield await readAt(file.handle, offset, Math.min(chunkSize, file.size - offset), name);
+  }
+}
+
+async function writeChunks(handle: FileHandle, chunks: AsyncIterable<Buffer>): Promise<void> {
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; ) {
+      at += (await handle.write(chunk, at)).bytesWritten;
+    }
   }
 }
 
