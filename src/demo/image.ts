@@ -1,0 +1,225 @@
+// Writes the demo's image as an OCI layout, all layers at once, and knows the tree that it means.
+
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
+import { changeLayer } from './change-layer.js';
+import type { DemoEntry, DemoLayer } from './entry.js';
+import { realLayers } from './real-files.js';
+import { loadTarStream } from './tar-stream.js';
+import { sha256, type Tree, truthOf } from './tree.js';
+
+/** A layer blob. */
+export interface DemoBlob {
+  title: string;
+  /** `sha256:...` of the blob. */
+  digest: string;
+  /** `sha256:...` of the tar. */
+  diffID: string;
+  /** Bytes of the blob. */
+  size: number;
+  /** Bytes of the tar. */
+  uncompressedSize: number;
+  entries: number;
+}
+
+/** The image that the demo has made. */
+export interface DemoImage {
+  /** `oci:PATH:latest`. */
+  reference: string;
+  /** Directory of the layout. */
+  directory: string;
+  /** Bottom first. */
+  layers: DemoBlob[];
+  /** Bytes of all blobs, and of all tars. */
+  size: number;
+  uncompressedSize: number;
+  /** What an unpack and mount of it must show. */
+  truth: Tree;
+  /** Regular files in all layers. */
+  files: number;
+}
+
+const tag = 'latest';
+const architectures: Record<string, string> = {
+  ia32: '386',
+  loong64: 'loong64',
+  ppc64: 'ppc64le',
+  x64: 'amd64',
+};
+
+/** Makes the image in `directory`, which is created. */
+export async function makeDemoImage(directory: string, signal?: AbortSignal): Promise<DemoImage> {
+  const real = await realLayers(signal);
+  return writeImage(directory, [...real, changeLayer(real)], signal);
+}
+
+/** Writes `layers` as an OCI layout with gzip layers. */
+export async function writeImage(
+  directory: string,
+  layers: DemoLayer[],
+  signal?: AbortSignal,
+): Promise<DemoImage> {
+  const blobs = path.join(directory, 'blobs/sha256');
+  await mkdir(blobs, { recursive: true });
+  const digests = new Map<string, string>();
+  const written = await Promise.all(
+    layers.map((layer, index) => writeLayer(blobs, layer, index, digests, signal)),
+  );
+  await writeLayout(directory, blobs, written);
+  const sum = (key: 'size' | 'uncompressedSize') =>
+    written.reduce((total, layer) => total + layer[key], 0);
+  return {
+    reference: `oci:${directory}:${tag}`,
+    directory,
+    layers: written,
+    size: sum('size'),
+    uncompressedSize: sum('uncompressedSize'),
+    truth: truthOf(layers, digests),
+    files: layers.flatMap(({ entries }) => entries).filter(({ type }) => type === 'file').length,
+  };
+}
+
+/** Passes bytes on while hashing and counting them. */
+class Meter extends Transform {
+  readonly #hash = createHash('sha256');
+  size = 0;
+
+  override _transform(chunk: Buffer, _encoding: string, done: (e: null, chunk: Buffer) => void) {
+    this.#hash.update(chunk);
+    this.size += chunk.length;
+    done(null, chunk);
+  }
+
+  digest(): string {
+    return this.#hash.digest('hex');
+  }
+}
+
+async function writeLayer(
+  blobs: string,
+  { title, entries }: DemoLayer,
+  index: number,
+  digests: Map<string, string>,
+  signal: AbortSignal | undefined,
+): Promise<DemoBlob> {
+  const { pack: createPack } = await loadTarStream();
+  const pack = createPack();
+  const feed = async (): Promise<void> => {
+    try {
+      for (const entry of entries) {
+        signal?.throwIfAborted();
+        const body = await bodyOf(entry);
+        if (entry.type === 'file') {
+          digests.set(`${index}:${entry.path}`, sha256(body));
+        }
+        await new Promise<void>((resolve, reject) => {
+          pack.entry(headerOf(entry, body.length), body, (error) =>
+            error ? reject(error) : resolve(),
+          );
+        });
+      }
+      pack.finalize();
+    } catch (error) {
+      pack.destroy(error as Error);
+      throw error;
+    }
+  };
+  const tar = new Meter();
+  const blob = new Meter();
+  const temporary = path.join(blobs, `.layer-${index}`);
+  // Level 1: what inflating costs hardly depends on the level, and making the image shall not take long.
+  const gzip = createGzip({ level: 1, chunkSize: 1 << 18 });
+  const flow = pipeline(pack, tar, gzip, blob, createWriteStream(temporary), { signal });
+  await Promise.all([feed(), flow]);
+  const digest = blob.digest();
+  await rename(temporary, path.join(blobs, digest));
+  return {
+    title,
+    digest: `sha256:${digest}`,
+    diffID: `sha256:${tar.digest()}`,
+    size: blob.size,
+    uncompressedSize: tar.size,
+    entries: entries.length,
+  };
+}
+
+async function bodyOf(entry: DemoEntry): Promise<Buffer> {
+  if (entry.content === undefined) {
+    return Buffer.alloc(0);
+  }
+  return 'file' in entry.content ? readFile(entry.content.file) : entry.content.bytes;
+}
+
+/** The header of an entry, in tar-stream's terms. */
+function headerOf(entry: DemoEntry, size: number) {
+  const seconds = entry.mtime / 1_000_000_000n;
+  const fraction = String(entry.mtime % 1_000_000_000n).padStart(9, '0');
+  const pax: Record<string, string> = { mtime: `${seconds}.${fraction}` };
+  for (const [name, value] of Object.entries(entry.xattrs ?? {})) {
+    // tar-stream writes pax values as UTF-8, so only bytes below 0x80 arrive as they are.
+    if (value.some((byte) => byte >= 0x80)) {
+      throw new Error(`${entry.path}: the xattr ${name} has a byte that tar-stream cannot write`);
+    }
+    pax[`SCHILY.xattr.${name}`] = value.toString('latin1');
+  }
+  const types = { hardlink: 'link', whiteout: 'file', opaque: 'file' } as const;
+  const type = entry.type in types ? types[entry.type as keyof typeof types] : entry.type;
+  return {
+    name: nameOf(entry),
+    type: type as 'file' | 'link' | 'symlink' | 'directory',
+    mode: entry.mode,
+    uid: entry.uid,
+    gid: entry.gid,
+    mtime: new Date(Number(seconds) * 1000),
+    size,
+    pax,
+    ...(entry.target !== undefined && { linkname: entry.target }),
+  };
+}
+
+function nameOf({ path: name, type }: DemoEntry): string {
+  switch (type) {
+    case 'whiteout':
+      return path.join(path.dirname(name), `.wh.${path.basename(name)}`);
+    case 'opaque':
+      return `${name}/.wh..wh..opq`;
+    case 'directory':
+      return name === '' ? './' : `${name}/`;
+    default:
+      return name;
+  }
+}
+
+async function writeLayout(directory: string, blobs: string, layers: DemoBlob[]): Promise<void> {
+  const writeBlob = async (mediaType: string, value: unknown) => {
+    const bytes = Buffer.from(JSON.stringify(value));
+    await writeFile(path.join(blobs, sha256(bytes)), bytes);
+    return { mediaType, digest: `sha256:${sha256(bytes)}`, size: bytes.length };
+  };
+  const config = await writeBlob('application/vnd.oci.image.config.v1+json', {
+    architecture: architectures[process.arch] ?? process.arch,
+    os: 'linux',
+    config: {},
+    rootfs: { type: 'layers', diff_ids: layers.map(({ diffID }) => diffID) },
+    history: layers.map(({ title }) => ({ created_by: title })),
+  });
+  const manifest = await writeBlob('application/vnd.oci.image.manifest.v1+json', {
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    config,
+    layers: layers.map(({ digest, size }) => ({
+      mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+      digest,
+      size,
+    })),
+  });
+  const annotations = { 'org.opencontainers.image.ref.name': tag };
+  const index = { schemaVersion: 2, manifests: [{ ...manifest, annotations }] };
+  await writeFile(path.join(directory, 'index.json'), JSON.stringify(index));
+  await writeFile(path.join(directory, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+}
