@@ -192,6 +192,29 @@ describe('a compressed archive', () => {
     });
   });
 
+  it('that does not fit into $TMPDIR is told, and nothing is left', async (context) => {
+    try {
+      await run('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'none', temporary]);
+    } catch {
+      console.warn('skipped: a small tmpfs cannot be mounted here');
+      context.skip();
+    }
+    try {
+      await withScratch(async (scratch) => {
+        const file = path.join(scratch, 'big.tar.gz');
+        await writeFile(file, gzipSync(Buffer.alloc(2 ** 20)));
+        await expect(openImageSource(`oci-archive:${file}`)).rejects.toMatchObject({
+          code: 'ERR_NO_SPACE',
+          errno: 'ENOSPC',
+          path: temporary,
+        });
+        expect(await readdir(temporary)).toEqual([]);
+      });
+    } finally {
+      await run('umount', [temporary]);
+    }
+  });
+
   it('stops when it is told to', async () => {
     await withScratch(async (scratch) => {
       const file = path.join(scratch, 'big.tar.gz');
