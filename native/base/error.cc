@@ -19,7 +19,8 @@ std::string_view code_name(Code code) {
 
 std::string errno_name(int error_number) {
   if (const char* name = ::strerrorname_np(error_number)) return name;
-  return "E" + std::to_string(error_number);
+  std::string name = "E";
+  return name.append(std::to_string(error_number));
 }
 
 std::string Error::message() const {

@@ -75,6 +75,7 @@ Status ZstdDecoder::magic(std::span<const uint8_t>* in, std::span<uint8_t>* out)
   if (magic_filled_ < kMagicBytes) return {};
   magic_filled_ = 0;
   state_ = State::kFrame;
+  header_left_ = kMaxHeaderBytes - kMagicBytes;
   // The library consumes the magic whole, and gives nothing for it.
   std::span<const uint8_t> first(magic_, kMagicBytes);
   return frame(&first, out);
@@ -85,6 +86,16 @@ Status ZstdDecoder::frame(std::span<const uint8_t>* in, std::span<uint8_t>* out)
   ZSTD_outBuffer output{out->data(), out->size(), 0};
   // One call may stop at the end of a block of its own; go on until one side is used up.
   while (true) {
+    if (header_left_ > 0 && input.pos < in->size()) {
+      // The header goes in byte by byte. Where the call that completes it sees more, libzstd may
+      // take a short cut that looks for a whole frame at the beginning of that call's input, which
+      // is not the beginning of the frame once the input is split: what a hostile frame decodes to
+      // would depend on the split.
+      header_left_--;
+      input.size = input.pos + 1;
+    } else {
+      input.size = in->size();
+    }
     const size_t in_before = input.pos;
     const size_t out_before = output.pos;
     const size_t status = ZSTD_decompressStream(context_.get(), &output, &input);
@@ -106,7 +117,8 @@ Status ZstdDecoder::frame(std::span<const uint8_t>* in, std::span<uint8_t>* out)
       break;
     }
     if (output.pos == output.size) break;
-    if (input.pos == input.size) {
+    if (input.pos < in->size() && input.pos > in_before) continue;
+    if (input.pos == in->size()) {
       // All taken; once the output is not full either, nothing is left inside.
       if (output.pos == out_before) break;
       continue;

@@ -26,6 +26,7 @@ class ZstdDecoder final : public Decoder {
  private:
   enum class State : uint8_t { kMagic, kFrame, kTrailing };
   static constexpr size_t kMagicBytes = 4;
+  static constexpr size_t kMaxHeaderBytes = 18;  // RFC 8878, 3.1.1.1, with the magic
 
   Status magic(std::span<const uint8_t>* in, std::span<uint8_t>* out);
   Status frame(std::span<const uint8_t>* in, std::span<uint8_t>* out);
@@ -40,7 +41,8 @@ class ZstdDecoder final : public Decoder {
   State state_ = State::kMagic;
   uint8_t magic_[kMagicBytes] = {};
   size_t magic_filled_ = 0;
-  uint64_t frames_ = 0;  // complete ones
+  size_t header_left_ = 0;  // bytes of this frame that may still be its header
+  uint64_t frames_ = 0;     // complete ones
 };
 
 }  // namespace ociunpack

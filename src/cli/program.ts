@@ -2,9 +2,6 @@
 
 import { Command, CommanderError } from 'commander';
 import { version } from '../index.js';
-import { benchCommand } from './commands/bench.js';
-import { demoCommand } from './commands/demo.js';
-import { doctorCommand } from './commands/doctor.js';
 import { inspectCommand } from './commands/inspect.js';
 import { mountCommand, umountCommand } from './commands/mount.js';
 import { unpackCommand } from './commands/unpack.js';
@@ -19,9 +16,6 @@ const factories: readonly CommandFactory[] = [
   inspectCommand,
   mountCommand,
   umountCommand,
-  demoCommand,
-  doctorCommand,
-  benchCommand,
 ];
 
 /** Parses `args` (without node and script), runs the command, and resolves to its exit code. */

@@ -52,10 +52,13 @@ const architectures: Record<string, string> = {
   x64: 'amd64',
 };
 
-/** Makes the image in `directory`, which is created. */
-export async function makeDemoImage(directory: string, signal?: AbortSignal): Promise<DemoImage> {
-  const real = await realLayers(signal);
-  return writeImage(directory, [...real, changeLayer(real)], signal);
+/** Makes the image in `directory`, which is created. `small`: only a part of the files, for a quick test. */
+export async function makeDemoImage(
+  directory: string,
+  options: { small?: boolean; signal?: AbortSignal } = {},
+): Promise<DemoImage> {
+  const real = await realLayers(options);
+  return writeImage(directory, [...real, changeLayer(real)], options.signal);
 }
 
 /** Writes `layers` as an OCI layout with gzip layers. */

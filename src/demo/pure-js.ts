@@ -15,8 +15,10 @@ import { loadTarStream } from './tar-stream.js';
 
 /** A layer to unpack. */
 export interface PureJsLayer {
-  /** Path of the blob. */
-  blob: string;
+  /** The blob: `length` bytes of `path` from `offset` on; by default all of it. */
+  path: string;
+  offset?: number;
+  length?: number;
   /** `sha256:...` of the blob, checked. */
   digest: string;
   /** `sha256:...` of the tar, checked. */
@@ -84,14 +86,19 @@ async function decode(
   });
   const blob = new Hash();
   const tar = new Hash();
-  const source = createReadStream(layer.blob, { highWaterMark: 1 << 20 });
-  await pipeline(source, blob, await inflate(layer.blob), tar, extract, { signal });
+  const { path: file, offset = 0, length } = layer;
+  const source = createReadStream(file, {
+    highWaterMark: 1 << 20,
+    start: offset,
+    ...(length !== undefined && { end: Math.max(offset + length - 1, 0) }),
+  });
+  await pipeline(source, blob, await inflate(file, offset), tar, extract, { signal });
   for (const [what, actual, expected] of [
     ['digest', blob.digest(), layer.digest],
     ['diffID', tar.digest(), layer.diffID],
   ]) {
     if (actual !== expected) {
-      throw new Error(`${layer.blob}: its ${what} is ${actual}, expected ${expected}`);
+      throw new Error(`${file}: its ${what} is ${actual}, expected ${expected}`);
     }
   }
 }
@@ -140,9 +147,9 @@ class Hash extends Transform {
 }
 
 /** The decompressor for a blob, by its first bytes. */
-async function inflate(blob: string): Promise<Transform> {
-  const handle = await open(blob);
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, 0);
+async function inflate(file: string, offset: number): Promise<Transform> {
+  const handle = await open(file);
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, offset);
   await handle.close();
   const magic = buffer.toString('hex', 0, bytesRead);
   if (magic.startsWith('1f8b')) {
@@ -150,7 +157,7 @@ async function inflate(blob: string): Promise<Transform> {
   }
   if (magic === '28b52ffd') {
     if (!('createZstdDecompress' in zlib)) {
-      throw new Error(`${blob}: zlib of Node ${process.version} has no zstd (22.15 and later do)`);
+      throw new Error(`${file}: zlib of Node ${process.version} has no zstd (22.15 and later do)`);
     }
     return (zlib.createZstdDecompress as () => Transform)();
   }

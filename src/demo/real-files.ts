@@ -6,27 +6,51 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type DemoEntry, type DemoLayer, directory } from './entry.js';
 
+/** Files of node_modules above this are left out: native binaries of tools, which only make the demo longer. */
+const maxModuleFile = 16 * 2 ** 20;
+/** Packages of node_modules in the small image. */
+const smallPackages = 12;
+
+export interface RealFilesOptions {
+  /** Without Node's binary and headers, and with few packages: for a quick test. */
+  small?: boolean;
+  signal?: AbortSignal;
+}
+
 /** The three layers of real files, bottom first. */
-export async function realLayers(signal: AbortSignal | undefined): Promise<DemoLayer[]> {
+export async function realLayers({
+  small = false,
+  signal,
+}: RealFilesOptions): Promise<DemoLayer[]> {
   const node = realpathSync(process.execPath);
   const prefix = path.dirname(path.dirname(node));
+  const modules = nodeModulesDirectory();
+  const add = (from: string | undefined, as: string, maxSize?: number) =>
+    from === undefined ? [] : readTree(from, as, { maxSize, signal });
   const nodeLayer = [
-    { ...directory(''), mode: 0o755 },
+    directory(''),
     ...parents('usr/local/bin'),
-    ...(await tree(node, 'usr/local/bin/node', signal)),
     directory('usr/local/include'),
-    ...(await tree(path.join(prefix, 'include/node'), 'usr/local/include/node', signal)),
-    ...parents('usr/local/share/doc').slice(2),
-    ...(await tree(path.join(prefix, 'share/doc/nodejs'), 'usr/local/share/doc/nodejs', signal)),
+    directory('usr/local/share'),
+    ...(small ? [] : await add(node, 'usr/local/bin/node')),
+    ...(small ? [] : await add(path.join(prefix, 'include/node'), 'usr/local/include/node')),
+    ...(await add(path.join(prefix, 'share/doc/nodejs'), 'usr/local/share/nodejs')),
   ];
   const npmLayer = [
     ...parents('usr/local/lib/node_modules'),
-    ...(await tree(npmDirectory(prefix), 'usr/local/lib/node_modules/npm', signal)),
+    ...(await add(npmDirectory(prefix), 'usr/local/lib/node_modules/npm')),
   ];
-  const appLayer = [
-    ...parents('srv/app'),
-    ...(await tree(nodeModulesDirectory(), 'srv/app/node_modules', signal)),
-  ];
+  const appLayer = parents('srv/app');
+  if (small && modules !== undefined) {
+    appLayer.push(directory('srv/app/node_modules'));
+    const names = readdirSync(modules).filter((name) => /^[^.@]/.test(name));
+    for (const name of names.sort().slice(0, smallPackages)) {
+      const as = `srv/app/node_modules/${name}`;
+      appLayer.push(...(await add(path.join(modules, name), as, maxModuleFile)));
+    }
+  } else {
+    appLayer.push(...(await add(modules, 'srv/app/node_modules', maxModuleFile)));
+  }
   return [
     { title: "Node's installation", entries: nodeLayer },
     { title: 'npm', entries: npmLayer },
@@ -62,11 +86,12 @@ function hasEntries(place: string): boolean {
 }
 
 /** The entries of a file or directory with all below it, as `as` in the image; nothing where there is none. */
-async function tree(
-  from: string | undefined,
+async function readTree(
+  from: string,
   as: string,
-  signal: AbortSignal | undefined,
+  options: { maxSize: number | undefined; signal: AbortSignal | undefined },
 ): Promise<DemoEntry[]> {
+  const { maxSize = Number.POSITIVE_INFINITY, signal } = options;
   const entries: DemoEntry[] = [];
   const visit = async (source: string, name: string): Promise<void> => {
     signal?.throwIfAborted();
@@ -86,11 +111,11 @@ async function tree(
     } else if (status.isSymbolicLink()) {
       const target = await readlink(source);
       entries.push({ ...entry, mode: 0o777, type: 'symlink', target });
-    } else if (status.isFile()) {
+    } else if (status.isFile() && Number(status.size) <= maxSize) {
       entries.push({ ...entry, type: 'file', content: { file: source } });
     }
   };
-  if (from !== undefined && existsSync(from)) {
+  if (existsSync(from)) {
     await visit(from, as);
   }
   return entries;

@@ -1,6 +1,6 @@
 // tar-stream is an optional dependency: only the demo and the bench use it.
 
-import { UnpackError } from '../errors.js';
+import { UnpackError } from '../index.js';
 
 /** The module tar-stream; throws an UnpackError that says how to get it. */
 export async function loadTarStream(): Promise<typeof import('tar-stream')> {

@@ -2,6 +2,7 @@
 // the commits, each one rename, so that a layer is there whole or not at all.
 
 import {
+  access,
   lstat,
   mkdir,
   readdir,
@@ -14,7 +15,7 @@ import {
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { type DestinationLock, lockDestination } from './destination-lock.js';
-import { flatRootName, layerName, parseImageJson } from './image-json.js';
+import { flatRootName, layerName, parseImageJson, treeIndexName } from './image-json.js';
 import type { Format, Policies } from './options.js';
 import { removeTree } from './remove-tree.js';
 import type { ImageJson, LayerReport } from './report.js';
@@ -100,7 +101,14 @@ export class Destination {
       report?.digest === expected.digest &&
       report.diffID === expected.diffID &&
       report.chainID === expected.chainID;
-    return same && (await isDirectory(path.join(directory, 'fs'))) ? report : undefined;
+    const whole =
+      same &&
+      (await isDirectory(path.join(directory, 'fs'))) &&
+      (await access(path.join(directory, treeIndexName)).then(
+        () => true,
+        () => false,
+      ));
+    return whole ? report : undefined;
   }
 
   /** Takes a layer, or what is left of one, away. */

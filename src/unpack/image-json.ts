@@ -9,6 +9,9 @@ import type { ImageJson, LayerReport, Mount } from './report.js';
 /** Directory of the one merged tree of format `flat`, relative to image.json. */
 export const flatRootName = 'rootfs';
 
+/** Name of a layer's tree index, beside its `fs`. */
+export const treeIndexName = 'tree.idx';
+
 /** Path of layer `index` (0 is the bottom), relative to image.json. */
 export function layerPath(index: number): string {
   return path.posix.join('layers', layerName(index), 'fs');
@@ -36,11 +39,22 @@ export function imageMounts(destination: string, format: Format, layers: string[
   if (sources.length === 1) {
     return [{ type: 'bind', source: only, options: bindOptions }];
   }
-  const options = [`lowerdir=${sources.map(escapeLower).join(':')}`];
-  if (format === 'overlay-userxattr') {
+  return [overlayMount(sources, { userxattr: format === 'overlay-userxattr' })];
+}
+
+/** An overlay mount in containerd's shape; `lowers` top first, read-only without an upper directory. */
+export function overlayMount(
+  lowers: readonly string[],
+  { userxattr, upper, work }: { userxattr: boolean; upper?: string; work?: string },
+): Mount {
+  const options = [`lowerdir=${lowers.map(escapeLower).join(':')}`];
+  if (userxattr) {
     options.unshift('userxattr');
   }
-  return [{ type: 'overlay', source: 'overlay', options }];
+  if (upper !== undefined && work !== undefined) {
+    options.push(`upperdir=${escapeLower(upper)}`, `workdir=${escapeLower(work)}`);
+  }
+  return { type: 'overlay', source: 'overlay', options };
 }
 
 const bindOptions = ['ro', 'rbind'];

@@ -28,8 +28,8 @@ export function layerReport(
     compression: result.compression,
     decoder: result.decoder,
     uncompressedSize: result.uncompressedSize,
-    counts: result.counts,
-    times: result.times,
+    counts: { ...result.counts },
+    times: { ...result.times },
     replanned: settled.replanned,
     warnings: settled.notes,
   };

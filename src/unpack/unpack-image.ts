@@ -11,7 +11,7 @@ import {
   resolveImage,
 } from '../source/index.js';
 import { Destination } from './destination.js';
-import { flatRootName, layerName, layerPath, makeImageJson } from './image-json.js';
+import { flatRootName, layerName, layerPath, makeImageJson, treeIndexName } from './image-json.js';
 import { abortError, jobOptions, layerReport, throwIfAborted, withSignal } from './layer-run.js';
 import { type CommonOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { ProgressSampler, type TrackedLayer } from './progress.js';
@@ -157,7 +157,7 @@ class ImageUnpack {
     let below: LayerTree | null = null;
     for (let index = 0; index < committed.length; index++) {
       const directory = path.join(this.#target.directory, layerPath(index));
-      const indexPath = path.join(path.dirname(directory), indexName);
+      const indexPath = path.join(path.dirname(directory), treeIndexName);
       try {
         below = loadBinding().loadTree(indexPath, directory, below);
       } catch {
@@ -253,7 +253,7 @@ class ImageUnpack {
       tracked.phase = 'settling';
       try {
         const staged = await this.#target.stagingDirectory(layerName(index));
-        const indexPath = path.join(staged, indexName);
+        const indexPath = path.join(staged, treeIndexName);
         const settled = await job.settle(below, flatRoot ? { flatRoot } : { indexPath });
         below = settled.tree;
         const place = flatRoot ? flatRootName : layerPath(index);
@@ -300,8 +300,6 @@ class ImageUnpack {
     return layer;
   }
 }
-
-const indexName = 'tree.idx';
 
 /** The layers of image.json with their warnings; of two equal layers the first gets them. */
 function withWarnings(image: ImageJson): LayerReport[] {

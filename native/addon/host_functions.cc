@@ -1,0 +1,91 @@
+#include "addon/host_functions.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "addon/args.h"
+#include "addon/promise.h"
+#include "host/mount.h"
+#include "host/probes.h"
+
+namespace ociunpack::addon {
+namespace {
+
+Napi::Value undefined(Napi::Env env, bool&) { return env.Undefined(); }
+
+Result<bool> done(Status status) {
+  if (!status.ok()) return std::move(status).error();
+  return true;
+}
+
+Napi::Value mount_overlay_function(const Napi::CallbackInfo& info) {
+  Fields fields(info[0], "options");
+  OverlayMount options;
+  const Napi::Value lowers = fields.value("lowers");
+  if (!lowers.IsArray()) fields.fail("lowers", "is not an array");
+  for (uint32_t i = 0; fields.ok() && i < lowers.As<Napi::Array>().Length(); ++i) {
+    options.lowers.push_back(lowers.As<Napi::Array>().Get(i).ToString().Utf8Value());
+  }
+  options.upper = fields.optional_text("upper").value_or("");
+  options.work = fields.optional_text("work").value_or("");
+  options.target = fields.text("target");
+  options.userxattr = fields.boolean("userxattr");
+  if (!fields.ok()) return info.Env().Undefined();
+  return run_apart<bool>(
+      info.Env(), [options] { return done(mount_overlay(options)); }, undefined);
+}
+
+Napi::Value mount_bind_function(const Napi::CallbackInfo& info) {
+  Fields fields(info[0], "options");
+  const std::string source = fields.text("source");
+  const std::string target = fields.text("target");
+  const bool read_only = fields.boolean("readOnly");
+  if (!fields.ok()) return info.Env().Undefined();
+  return run_apart<bool>(
+      info.Env(), [=] { return done(mount_bind(source, target, read_only)); }, undefined);
+}
+
+Napi::Value unmount_function(const Napi::CallbackInfo& info) {
+  Fields fields(info[0], "options");
+  const std::string target = fields.text("target");
+  const bool lazy = fields.boolean("lazy");
+  if (!fields.ok()) return info.Env().Undefined();
+  return run_apart<bool>(info.Env(), [=] { return done(unmount(target, lazy)); }, undefined);
+}
+
+Napi::Value probe_function(const Napi::CallbackInfo& info) {
+  if (!info[0].IsString()) {
+    Napi::TypeError::New(info.Env(), "directory: is not a string").ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+  using Probes = std::vector<Probe>;
+  return run_apart<Probes>(
+      info.Env(),
+      [directory = info[0].As<Napi::String>().Utf8Value()]() -> Result<Probes> {
+        return probe_host(directory);
+      },
+      [](Napi::Env env, Probes& probes) -> Napi::Value {
+        auto array = Napi::Array::New(env, probes.size());
+        for (uint32_t i = 0; i < probes.size(); ++i) {
+          auto object = Napi::Object::New(env);
+          object.Set("id", probes[i].id);
+          object.Set("status", probes[i].status);
+          object.Set("value", to_js_text(env, probes[i].value));
+          object.Set("evidence", to_js_text(env, probes[i].evidence));
+          array.Set(i, object);
+        }
+        return array;
+      });
+}
+
+}  // namespace
+
+void add_host_functions(Napi::Env env, Napi::Object exports) {
+  exports.Set("mountOverlay", Napi::Function::New(env, mount_overlay_function, "mountOverlay"));
+  exports.Set("mountBind", Napi::Function::New(env, mount_bind_function, "mountBind"));
+  exports.Set("unmount", Napi::Function::New(env, unmount_function, "unmount"));
+  exports.Set("probeHost", Napi::Function::New(env, probe_function, "probeHost"));
+}
+
+}  // namespace ociunpack::addon

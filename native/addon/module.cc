@@ -1,0 +1,160 @@
+// The addon's exports; binding.d.ts is their contract.
+#include <fcntl.h>
+#include <napi.h>
+#include <sys/file.h>
+
+#include <cerrno>
+
+#include "addon/environment.h"
+#include "addon/errors.h"
+#include "addon/host_functions.h"
+#include "addon/layer_job_object.h"
+#include "addon/objects.h"
+#include "addon/promise.h"
+#include "apply/remove.h"
+#include "apply/scan_tree.h"
+#include "decode/decoder.h"
+#include "pipeline/scheduler.h"
+#include "tree/index.h"
+
+namespace ociunpack::addon {
+namespace {
+
+bool need_text(const Napi::CallbackInfo& info, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    if (info[i].IsString()) continue;
+    Napi::TypeError::New(info.Env(), "argument " + std::to_string(i + 1) + ": is not a string")
+        .ThrowAsJavaScriptException();
+    return false;
+  }
+  return true;
+}
+
+Napi::Value throw_error(Napi::Env env, const Error& error) {
+  to_js_error(env, error).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
+Napi::Value error_codes(const Napi::CallbackInfo& info) {
+  auto codes = Napi::Array::New(info.Env());
+#define OCIUNPACK_PUSH_CODE(name) codes.Set(codes.Length(), #name);
+  OCIUNPACK_ERROR_CODES(OCIUNPACK_PUSH_CODE)
+#undef OCIUNPACK_PUSH_CODE
+  return codes;
+}
+
+Napi::Value decoders(const Napi::CallbackInfo& info) {
+  auto object = Napi::Object::New(info.Env());
+  const bool isal = isal_available();
+  object.Set("gzip", isal ? "isa-l" : "zlib");
+  object.Set("zstd", std::string(zstd_version()));
+  object.Set("isal", isal);
+  return object;
+}
+
+Napi::Value workers(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), Scheduler::default_concurrency());
+}
+
+Napi::Value create_group(const Napi::CallbackInfo& info) {
+  const double wanted = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+  if (!(wanted >= 0 && wanted <= Scheduler::kMaxWorkers)) {
+    Napi::TypeError::New(info.Env(), "concurrency: is not a number from 0 to 64")
+        .ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+  auto group = Scheduler::instance().make_group(static_cast<unsigned>(wanted));
+  if (!group.ok()) return throw_error(info.Env(), group.error());
+  return wrap_group(info.Env(), std::move(group).value());
+}
+
+Result<UniqueFd> open_directory(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return system_error(errno, "open", path);
+  return fd;
+}
+
+Napi::Value load_tree(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!need_text(info, 2)) return env.Undefined();
+  auto below = unwrap_tree(info[2]);
+  if (env.IsExceptionPending()) return env.Undefined();
+  auto tree = load_index(info[0].As<Napi::String>().Utf8Value());
+  if (!tree.ok()) return throw_error(env, tree.error());
+  auto directory = open_directory(info[1].As<Napi::String>().Utf8Value());
+  if (!directory.ok()) return throw_error(env, directory.error());
+  return wrap_tree(env, std::make_shared<TreeView>(std::move(tree).value(),
+                                                   std::move(directory).value(), std::move(below)));
+}
+
+Napi::Value scan(const Napi::CallbackInfo& info) {
+  if (!need_text(info, 1)) return info.Env().Undefined();
+  using Tree = std::shared_ptr<const TreeView>;
+  return run_apart<Tree>(
+      info.Env(),
+      [path = info[0].As<Napi::String>().Utf8Value()]() -> Result<Tree> {
+        OCIUNPACK_ASSIGN(auto tree, scan_tree(path));
+        OCIUNPACK_ASSIGN(UniqueFd directory, open_directory(path));
+        return Tree(std::make_shared<TreeView>(std::move(tree), std::move(directory), nullptr));
+      },
+      [](Napi::Env env, Tree& tree) { return wrap_tree(env, std::move(tree)); });
+}
+
+// A whole tree of the host, any depth; `path` may not be "/" or end in "..".
+Result<bool> remove_host_tree(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  const size_t slash = path.rfind('/');
+  const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  if (name.empty() || name == "." || name == "..") {
+    return input_error(Code::ERR_INVALID_ARGUMENT, "remove", path, "this cannot be removed");
+  }
+  UniqueFd fd(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return system_error(errno, "open", parent);
+  OCIUNPACK_TRY(remove_tree(DirHandle{std::move(fd), parent}, name));
+  return true;
+}
+
+Napi::Value remove_host(const Napi::CallbackInfo& info) {
+  if (!need_text(info, 1)) return info.Env().Undefined();
+  return run_apart<bool>(
+      info.Env(),
+      [path = info[0].As<Napi::String>().Utf8Value()] { return remove_host_tree(path); },
+      [](Napi::Env env, bool&) -> Napi::Value { return env.Undefined(); });
+}
+
+Napi::Value try_lock(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsNumber()) {
+    Napi::TypeError::New(env, "fd: is not a number").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  if (::flock(info[0].As<Napi::Number>().Int32Value(), LOCK_EX | LOCK_NB) == 0) {
+    return Napi::Boolean::New(env, true);
+  }
+  if (errno == EWOULDBLOCK) return Napi::Boolean::New(env, false);
+  return throw_error(env, system_error(errno, "flock", ""));
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  Environment::init(env);
+  const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
+    exports.Set(name, Napi::Function::New(env, function, name));
+  };
+  add("errorCodes", error_codes);
+  add("decoders", decoders);
+  add("workers", workers);
+  add("createGroup", create_group);
+  add("startLayer", start_layer);
+  add("loadTree", load_tree);
+  add("scanTree", scan);
+  add("removeTree", remove_host);
+  add("tryLock", try_lock);
+  add_host_functions(env, exports);
+  return exports;
+}
+
+NODE_API_MODULE(NODE_GYP_MODULE_NAME, init)
+
+}  // namespace
+}  // namespace ociunpack::addon

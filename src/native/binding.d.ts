@@ -1,0 +1,194 @@
+// The contract of the addon (native/addon/). It carries no policy and no defaults: what is not said to be
+// optional must be given. A wrong type is a TypeError that names the field; everything else that
+// fails is a NativeError.
+
+/** What the addon throws or rejects with; `UnpackError.from` understands it. */
+export interface NativeError extends Error {
+  /** One of {@link Binding.errorCodes}. */
+  code: string;
+  /** The system call that failed, when one did. */
+  syscall?: string;
+  /** Its errno by name, `ENOSPC`. */
+  errno?: string;
+  /** A path inside the layer, or of the host; bytes that are not UTF-8 are written `\xNN`. */
+  path?: string;
+}
+
+/** Bounds how many tasks of its jobs run at once. Opaque. */
+export interface Group {
+  readonly __group: unique symbol;
+}
+
+/** The merged view of a settled layer on top of those below it. Opaque, immutable; holds its directory open. */
+export interface LayerTree {
+  readonly __tree: unique symbol;
+}
+
+/** A window of a file; `length` is to its end where it is not given. */
+export interface FileWindow {
+  path: string;
+  offset?: number;
+  length?: number;
+}
+
+export interface LayerOptions {
+  /**
+   * A file; a descriptor, which is duplicated; or chunks that are given to {@link LayerJob.write}. `replay`: where a
+   * stream's bytes can be read again, should the layer have to be read twice (ERR_UNSUPPORTED without).
+   */
+  source:
+    | FileWindow
+    | { fd: number; offset?: number; length?: number }
+    | { stream: true; replay?: FileWindow };
+  /** An existing, empty directory of the caller's own. */
+  directory: string;
+  format: 'overlay' | 'overlay-userxattr' | 'aufs' | 'flat';
+  /** Whether `settle` will be given a tree of layers below. */
+  hasLower: boolean;
+  /** Checked when given: digest and bytes of the blob, digest of the uncompressed tar. */
+  digest?: string | undefined;
+  size?: number | undefined;
+  diffID?: string | undefined;
+  /** For messages of the caller. */
+  label: string;
+  group: Group;
+  policies: {
+    symlinkParents: 'follow' | 'replace' | 'error';
+    overlayXattrs: 'escape' | 'strip' | 'error';
+    xattrs: 'strict' | 'best-effort';
+    devices: 'create' | 'skip' | 'error';
+    deviceWhiteouts: 'error' | 'accept';
+    trailingGarbage: 'error' | 'ignore';
+    ownership: 'apply' | 'map' | 'ignore';
+    uidMap?: { containerID: number; hostID: number; size: number }[];
+    gidMap?: { containerID: number; hostID: number; size: number }[];
+  };
+  /** What is not given has the default of native/base/limits.h. */
+  limits: {
+    maxBytes?: number;
+    maxRatio?: number;
+    maxEntries?: number;
+    maxPathBytes?: number;
+    maxPathDepth?: number;
+    maxPaxBytes?: number;
+    maxXattrBytes?: number;
+    maxSparseEntries?: number;
+  };
+}
+
+/** Milliseconds, of all threads together but for `wall`. */
+export interface StageTimes {
+  read: number;
+  decode: number;
+  hash: number;
+  parse: number;
+  write: number;
+  finish: number;
+  settle: number;
+  wall: number;
+}
+
+export interface LayerCounts {
+  entries: number;
+  files: number;
+  directories: number;
+  symlinks: number;
+  hardlinks: number;
+  devices: number;
+  fifos: number;
+  whiteouts: number;
+  opaques: number;
+  /** Content of files. */
+  bytes: number;
+}
+
+export interface LayerResult {
+  digest: string;
+  diffID: string;
+  size: number;
+  uncompressedSize: number;
+  compression: 'gzip' | 'zstd' | 'none' | 'empty';
+  decoder: 'isa-l' | 'zlib' | 'zstd' | 'identity';
+  counts: LayerCounts;
+  times: StageTimes;
+}
+
+/**
+ * Something that was skipped, dropped, escaped, clamped or settled. Kinds: `entry-skipped`, `xattr-dropped`,
+ * `xattr-escaped`, `xattr-failed`, `device-skipped`, `ownership-ignored`, `time-clamped`,
+ * `whiteout-dropped`, `symlink-parent`, `hardlink-copied-up`, `parent-inherited`.
+ */
+export interface Note {
+  kind: string;
+  path: string;
+  detail: string;
+}
+
+export interface SettleResult {
+  tree: LayerTree;
+  /** The layer was read twice: a parent of some entry is a symlink in a lower layer. */
+  replanned: boolean;
+  /** As `done` gave it, with the time of settling (and of the second reading). */
+  layer: LayerResult;
+  notes: Note[];
+}
+
+export interface LayerJob {
+  /** Decoded, checked and written; the directory is not touched after that until `settle`. */
+  readonly done: Promise<LayerResult>;
+  /** Once, after `done`, and after the layer below has settled. `below` is null for a bottom layer. */
+  settle(
+    below: LayerTree | null,
+    options: { indexPath?: string | undefined; flatRoot?: string | undefined },
+  ): Promise<SettleResult>;
+  /** Cheap; at most 20 times a second is plenty. */
+  progress(): { bytesIn: number; bytesOut: number; entries: number };
+  /** `done` or `settle` then rejects with ERR_ABORTED, when everything of the job has stopped. */
+  cancel(): void;
+  /** Stream sources: copies the chunk; false when no more should be written before `onDrain`. */
+  write(chunk: Uint8Array): boolean;
+  end(): void;
+  /** The source failed: `done` rejects with ERR_IO and this message. */
+  fail(message: string): void;
+  onDrain(callback: () => void): void;
+}
+
+/** A fact about the host; what it means is said in TypeScript. */
+export interface Probe {
+  id: string;
+  status: 'ok' | 'warn' | 'fail' | 'unknown';
+  value: string;
+  evidence: string;
+}
+
+export interface Binding {
+  /** The codes that a NativeError can have. */
+  errorCodes(): string[];
+  /** Who decodes: ISA-L where libisal.so.2 could be loaded; the version of zstd. */
+  decoders(): { gzip: 'isa-l' | 'zlib'; zstd: string; isal: boolean };
+  /** Processors that this process may use, by affinity and cgroup. */
+  workers(): number;
+  /** `concurrency` from 0 (as many as workers()) to 64. */
+  createGroup(concurrency: number): Group;
+  startLayer(options: LayerOptions): LayerJob;
+  /** Reads an index that `settle` wrote; `directory` is where that layer lies now. */
+  loadTree(indexPath: string, directory: string, below: LayerTree | null): LayerTree;
+  /** An existing directory as a tree. */
+  scanTree(directory: string): Promise<LayerTree>;
+  /** Removes a tree of any depth; crosses no mount, follows no symlink; nothing there is fine. */
+  removeTree(path: string): Promise<void>;
+  /** flock(2), exclusive, without waiting: whether it was got. Closing the descriptor lets go of it. */
+  tryLock(fd: number): boolean;
+  /** `lowers` top first; without `upper` read-only. Paths are absolute. ERR_MOUNT. */
+  mountOverlay(options: {
+    lowers: string[];
+    upper?: string | undefined;
+    work?: string | undefined;
+    target: string;
+    userxattr: boolean;
+  }): Promise<void>;
+  mountBind(options: { source: string; target: string; readOnly: boolean }): Promise<void>;
+  unmount(options: { target: string; lazy: boolean }): Promise<void>;
+  /** Facts about the kernel and the file system of `directory`. */
+  probeHost(directory: string): Promise<Probe[]>;
+}

@@ -1,0 +1,18 @@
+// The addon, typed.
+
+export type {
+  Binding,
+  FileWindow,
+  Group,
+  LayerCounts,
+  LayerJob,
+  LayerOptions,
+  LayerResult,
+  LayerTree,
+  NativeError,
+  Note,
+  Probe,
+  SettleResult,
+  StageTimes,
+} from './binding.js';
+export { addonCandidates, loadBinding, loadFrom } from './load.js';

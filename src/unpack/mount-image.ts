@@ -1,0 +1,104 @@
+// Mounts what unpackImage wrote, read-only or below a writable upper directory.
+
+import { mkdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { UnpackError } from '../errors.js';
+import { loadBinding } from '../native/index.js';
+import { flatRootName, imageMounts, overlayMount, readImageJson } from './image-json.js';
+import type { Mount } from './report.js';
+
+/** Options of {@link mountImage}. */
+export interface MountImageOptions {
+  /**
+   * A directory for changes, made where missing; the work directory of overlayfs is made beside it, named
+   * `<upper>.work`. Without one the mount is read-only.
+   */
+  upper?: string;
+}
+
+/**
+ * Mounts an image that {@link unpackImage} wrote to `destination` at `target`, an existing directory. The number
+ * of layers and the length of their paths are not bounded by the 4 KiB of mount(2). Needs the right to mount:
+ * root, or a user namespace with the format `overlay-userxattr`.
+ *
+ * @returns the mount in containerd's shape.
+ * @throws UnpackError
+ */
+export async function mountImage(
+  destination: string,
+  target: string,
+  options: MountImageOptions = {},
+): Promise<Mount> {
+  const absolute = path.resolve(destination);
+  const image = await readImageJson(absolute);
+  const relative =
+    image.format === 'flat' ? [flatRootName] : image.layers.map((layer) => layer.path);
+  if (relative.length === 0) {
+    throw new UnpackError('ERR_INVALID_ARGUMENT', `${destination}: an image without layers`, {
+      path: absolute,
+    });
+  }
+  const lowers = relative.map((layer) => path.join(absolute, layer));
+  for (const lower of lowers) {
+    const found = await stat(lower).catch((error: unknown) => {
+      throw UnpackError.fromSystem(error, lower);
+    });
+    if (!found.isDirectory()) {
+      throw new UnpackError('ERR_NOT_FOUND', `${lower}: is not a directory`, { path: lower });
+    }
+  }
+  try {
+    return await mountLowers(lowers, imageMounts(absolute, image.format, relative), target, {
+      ...options,
+      userxattr: image.format === 'overlay-userxattr',
+    });
+  } catch (error) {
+    throw UnpackError.from(error);
+  }
+}
+
+/** Mounts `lowers`, bottom first, as `readOnly` says, or below an upper directory; tells how. */
+async function mountLowers(
+  lowers: readonly string[],
+  [readOnly]: Mount[],
+  target: string,
+  options: MountImageOptions & { userxattr: boolean },
+): Promise<Mount> {
+  const binding = loadBinding();
+  const at = path.resolve(target);
+  const { userxattr } = options;
+  const topFirst = lowers.toReversed();
+  if (options.upper === undefined) {
+    if (readOnly === undefined || readOnly.type === 'aufs') {
+      throw new UnpackError(
+        'ERR_UNSUPPORTED',
+        'format aufs cannot be mounted here: kernels of today have no aufs; unpack with --format overlay',
+      );
+    }
+    if (readOnly.type === 'bind') {
+      await binding.mountBind({ source: readOnly.source, target: at, readOnly: true });
+    } else {
+      await binding.mountOverlay({ lowers: topFirst, target: at, userxattr });
+    }
+    return readOnly;
+  }
+  const upper = path.resolve(options.upper);
+  const work = `${upper}.work`;
+  await mkdir(upper, { recursive: true });
+  await mkdir(work, { recursive: true });
+  await binding.mountOverlay({ lowers: topFirst, upper, work, target: at, userxattr });
+  return overlayMount(topFirst, { upper, work, userxattr });
+}
+
+/**
+ * Takes away the mount at `target`.
+ *
+ * @throws UnpackError `ERR_MOUNT` where nothing is mounted, or it is busy.
+ */
+export async function unmount(target: string, options: { lazy?: boolean } = {}): Promise<void> {
+  try {
+    await loadBinding().unmount({ target: path.resolve(target), lazy: options.lazy ?? false });
+  } catch (error) {
+    throw UnpackError.from(error);
+  }
+}
