@@ -222,7 +222,12 @@ void LayerPass::write_streamed(bool last) {
 }
 
 void LayerPass::flush_batch() {
-  if (!batch_ || batch_->empty()) return;
+  if (!batch_) return;
+  if (batch_->empty()) {
+    // It may hold this slab for a file that is streamed by now, and would not hold the next one.
+    batch_.reset();
+    return;
+  }
   auto write = [self = shared_from_this(), batch = std::shared_ptr<WriteBatch>(std::move(batch_))] {
     const auto start = std::chrono::steady_clock::now();
     Status status = batch->run(self->context_, self->stop_);
