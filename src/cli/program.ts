@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { version } from '../index.js';
+import { benchCommand } from './commands/bench.js';
 import { inspectCommand } from './commands/inspect.js';
 import { mountCommand, umountCommand } from './commands/mount.js';
 import { unpackCommand } from './commands/unpack.js';
@@ -16,6 +17,7 @@ const factories: readonly CommandFactory[] = [
   inspectCommand,
   mountCommand,
   umountCommand,
+  benchCommand,
 ];
 
 /** Parses `args` (without node and script), runs the command, and resolves to its exit code. */
