@@ -176,6 +176,40 @@ export const errorTable = {
     meaning: 'Mounting or unmounting failed.',
     fix: 'The message says what the kernel said; run oci-unpack doctor to see what it can mount.',
   },
+  ERR_STORE_NOT_FOUND: {
+    meaning: 'The store has no image, blob, snapshot, container or lease of that name.',
+    fix: 'List what there is: oci-unpack images ls, content ls, snapshots ls, containers ls, leases ls.',
+  },
+  ERR_STORE_EXISTS: {
+    meaning: 'The store has something of that name already.',
+    fix: 'Choose another name, or remove what has it.',
+  },
+  ERR_STORE_IN_USE: {
+    meaning:
+      'The state of what is in the store does not allow the operation: a snapshot has children, a parent is not committed, a snapshot is not active.',
+    fix: 'The message says what is in the way; remove or commit that first.',
+  },
+  ERR_STORE_BUSY: {
+    meaning: 'Another process or call is writing the same thing.',
+    fix: 'Wait for it to end and call again.',
+  },
+  ERR_STORE_READ_ONLY: {
+    meaning: 'The store was opened for reading only.',
+    fix: 'Open it for writing.',
+  },
+  ERR_STORE_VERSION: {
+    meaning:
+      'The metadata of the store has a version that this release does not know, or must be migrated first.',
+    fix: 'Use the release that wrote it or a newer one; open an older store once for writing to migrate it.',
+  },
+  ERR_STORE_CORRUPT: {
+    meaning: 'The metadata of the store is not a database, or is damaged.',
+    fix: 'Restore it, or remove the store and import the images again.',
+  },
+  ERR_INVALID_FILTER: {
+    meaning: 'A filter is malformed.',
+    fix: 'Write FIELD==VALUE, FIELD!=VALUE, FIELD~=REGEXP or FIELD, joined by commas; quote what has other signs than letters and digits: labels."a/b"=="c d".',
+  },
 } as const satisfies Record<string, ErrorInfo>;
 
 /** A stable error code; see docs/errors.md. */
