@@ -1,0 +1,230 @@
+// The LMDB tree: keys of text to msgpack values, read and written in synchronous transactions. All that knows the
+// `lmdb` package is here. Commits wait for the disk (LMDB's own way: data, fdatasync, then the page that
+// makes it valid), so that a reader never sees what a power loss could take back.
+
+import { closeSync, mkdirSync, openSync, readSync } from 'node:fs';
+import path from 'node:path';
+import { open, type RootDatabase } from 'lmdb';
+import { UnpackError } from '../errors.js';
+import { type Bucket, buckets, type RawStore } from './schema.js';
+
+/** LMDB's own return codes (lmdb.h), and the errno that a commit can fail with. */
+const corruptCodes = new Set([-30797, -30796, -30795, -30794, -30793]);
+const readersFull = -30790;
+
+/** How many processes and threads can read at once; LMDB fixes it when the first of them opens. */
+const maxReaders = 1024;
+
+export interface TreeOptions {
+  readOnly: boolean;
+  /** False: commits do not wait for the disk, and a power loss can destroy the tree. */
+  sync: boolean;
+}
+
+/** Trees that are in a write transaction now, by directory: a second one in this thread would wait for ever. */
+const writing = new Set<string>();
+
+export class Tree implements RawStore {
+  readonly #database: RootDatabase<unknown, string>;
+  readonly #directory: string;
+  readonly readOnly: boolean;
+  #closed = false;
+
+  constructor(directory: string, options: TreeOptions) {
+    this.#directory = directory;
+    this.readOnly = options.readOnly;
+    if (!checkFile(path.join(directory, 'data.mdb')) && options.readOnly) {
+      throw new UnpackError('ERR_NOT_FOUND', `${directory}: there is no store`, {
+        path: directory,
+      });
+    }
+    try {
+      if (!options.readOnly) {
+        mkdirSync(directory, { recursive: true, mode: 0o700 });
+      }
+      this.#database = open<unknown, string>(directory, {
+        noSubdir: false,
+        readOnly: options.readOnly,
+        noSync: !options.sync,
+        overlappingSync: false,
+        maxReaders,
+        encoding: 'msgpack',
+        ...{ useRecords: false, moreTypes: false },
+      });
+    } catch (error) {
+      throw this.#errorOf(error);
+    }
+  }
+
+  /** Runs `work` on one state of the tree: what others commit meanwhile is not seen. */
+  view<T>(work: () => T): T {
+    this.#check();
+    try {
+      if (!writing.has(this.#directory)) {
+        this.#database.resetReadTxn(); // else it may be the state of an earlier call
+      }
+      return synchronous(work());
+    } catch (error) {
+      throw this.#errorOf(error);
+    }
+  }
+
+  /**
+   * Runs `work` in a write transaction: waits for the writers of other processes, commits when it returns,
+   * takes everything back when it throws.
+   */
+  update<T>(work: () => T): T {
+    this.#check();
+    if (this.readOnly) {
+      throw new UnpackError('ERR_STORE_READ_ONLY', `${this.#directory}: is open for reading only`);
+    }
+    if (writing.has(this.#directory)) {
+      throw new UnpackError('ERR_INTERNAL', 'a write transaction inside a write transaction');
+    }
+    writing.add(this.#directory);
+    try {
+      // Boxed: a bare result could be lmdb's mark for aborting, or a promise that it would wait for.
+      return this.#database.transactionSync(() => ({ result: synchronous(work()) })).result;
+    } catch (error) {
+      throw this.#errorOf(error);
+    } finally {
+      writing.delete(this.#directory);
+    }
+  }
+
+  get(key: string): unknown {
+    return this.#database.get(key);
+  }
+
+  has(key: string): boolean {
+    return this.#database.doesExist(key);
+  }
+
+  put(key: string, value: unknown): void {
+    this.#database.putSync(key, value);
+  }
+
+  remove(key: string): void {
+    this.#database.removeSync(key);
+  }
+
+  entries(bucket: Bucket): { key: string; value: unknown }[] {
+    return Array.from(this.range(`${buckets[bucket]}\t`));
+  }
+
+  /** All entries whose key has the prefix, which ends with a tab; in order. Not to be changed while it is read. */
+  range(prefix: string): Iterable<{ key: string; value: unknown }> {
+    return this.#database.getRange({ start: prefix, end: rangeEnd(prefix) });
+  }
+
+  /** The keys alone. */
+  keys(prefix: string, limit?: number): Iterable<string> {
+    const options = { start: prefix, end: rangeEnd(prefix) };
+    return this.#database.getKeys(limit === undefined ? options : { ...options, limit });
+  }
+
+  count(prefix: string): number {
+    return this.#database.getKeysCount({ start: prefix, end: rangeEnd(prefix) });
+  }
+
+  async close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      await this.#database.close();
+    }
+  }
+
+  #check(): void {
+    if (this.#closed) {
+      throw new UnpackError('ERR_INVALID_ARGUMENT', `${this.#directory}: the store is closed`);
+    }
+  }
+
+  #errorOf(error: unknown): UnpackError {
+    return errorOf(error, this.#directory);
+  }
+}
+
+/**
+ * Whether the file is there and begins as one of LMDB's does: the package ends the process over one that does not.
+ * An empty file is one whose maker was killed; LMDB begins it anew.
+ *
+ * @throws UnpackError `ERR_STORE_CORRUPT`
+ */
+function checkFile(file: string): boolean {
+  // Page header, then MDB_meta: magic and version of the data (mdb.c of lmdb-js).
+  const expected = Buffer.from([0xde, 0xc0, 0xef, 0xbe, 2, 0, 0, 0]);
+  const head = Buffer.alloc(8192);
+  let length: number;
+  try {
+    const descriptor = openSync(file, 'r');
+    try {
+      length = readSync(descriptor, head, 0, head.length, 0);
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return false;
+    }
+    throw UnpackError.fromSystem(error, file);
+  }
+  if (length === 0) {
+    return false;
+  }
+  if (length < head.length || !head.subarray(24, 32).equals(expected)) {
+    throw new UnpackError('ERR_STORE_CORRUPT', `${file}: is not a database of this package`, {
+      path: file,
+    });
+  }
+  return true;
+}
+
+/** The first key after all those that have the prefix: a tab is followed by a line feed. */
+function rangeEnd(prefix: string): string {
+  return `${prefix.slice(0, -1)}\n`;
+}
+
+function synchronous<T>(result: T): T {
+  if (typeof (result as { then?: unknown } | undefined | null)?.then === 'function') {
+    throw new UnpackError('ERR_INTERNAL', 'a transaction must not be asynchronous');
+  }
+  return result;
+}
+
+function errorOf(error: unknown, directory: string): UnpackError {
+  if (error instanceof UnpackError) {
+    return error;
+  }
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  const text = `${directory}: ${String(message)}`;
+  const details = { path: directory, cause: error };
+  if (typeof code === 'number') {
+    if (corruptCodes.has(code)) {
+      return new UnpackError('ERR_STORE_CORRUPT', text, details);
+    }
+    if (code === readersFull) {
+      return new UnpackError('ERR_STORE_BUSY', text, details);
+    }
+    const errno = errnoNames.get(code);
+    if (errno !== undefined) {
+      return UnpackError.fromSystem({ code: errno, syscall: 'lmdb' }, directory);
+    }
+    return new UnpackError('ERR_IO', text, details);
+  }
+  return UnpackError.from(error);
+}
+
+const errnoNames = new Map([
+  [1, 'EPERM'],
+  [2, 'ENOENT'],
+  [5, 'EIO'],
+  [12, 'ENOMEM'],
+  [13, 'EACCES'],
+  [22, 'EINVAL'],
+  [24, 'EMFILE'],
+  [27, 'EFBIG'],
+  [28, 'ENOSPC'],
+  [30, 'EROFS'],
+  [122, 'EDQUOT'],
+]);
