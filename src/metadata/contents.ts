@@ -2,6 +2,7 @@
 
 import { decodeContent, encodeContent } from './codec.js';
 import { labelField } from './filters.js';
+import type { LeaseStore } from './leases.js';
 import { checkDigest, checkLabels, checkNumber, mergeLabels } from './names.js';
 import { type RecordKind, RecordStore } from './record-store.js';
 import { buckets, type ContentInfo, type LabelChanges, type Labels } from './schema.js';
@@ -28,8 +29,10 @@ const contentKind: RecordKind<ContentInfo> = {
 /** The records of all blobs, in a transaction. */
 export class ContentInfoStore {
   readonly #records: RecordStore<ContentInfo>;
+  readonly #leases: LeaseStore;
 
-  constructor(tree: Tree) {
+  constructor(tree: Tree, leases: LeaseStore) {
+    this.#leases = leases;
     const prefix = `${buckets.content}\t`;
     this.#records = new RecordStore(tree, prefix, contentKind, checkDigest);
   }
@@ -57,9 +60,17 @@ export class ContentInfoStore {
     return this.#records.ids();
   }
 
-  /** @throws UnpackError `ERR_STORE_EXISTS` */
-  create(info: { digest: string; size: number; labels?: Labels }): ContentInfo {
+  /** `lease`: the id of a lease that holds it from the beginning. @throws UnpackError `ERR_STORE_EXISTS` */
+  create(info: {
+    digest: string;
+    size: number;
+    labels?: Labels | undefined;
+    lease?: string | undefined;
+  }): ContentInfo {
     const now = Date.now();
+    if (info.lease !== undefined) {
+      this.#leases.addResource(info.lease, { type: 'content', id: info.digest });
+    }
     return this.#records.create(info.digest, {
       digest: info.digest,
       size: checkNumber('size', info.size),

@@ -42,9 +42,9 @@ export class Transaction {
     this.now = now;
     this.namespaces = new NamespaceStore(tree);
     this.images = new ImageStore(tree, namespace);
-    this.content = new ContentInfoStore(tree);
-    this.containers = new ContainerStore(tree, namespace);
     this.leases = new LeaseStore(tree, namespace, now);
+    this.content = new ContentInfoStore(tree, this.leases);
+    this.containers = new ContainerStore(tree, namespace);
   }
 
   /** The same transaction in another namespace. */
@@ -56,7 +56,8 @@ export class Transaction {
   snapshots(snapshotter: string): SnapshotStore {
     let store = this.#snapshots.get(snapshotter);
     if (store === undefined) {
-      store = new SnapshotStore(this.#tree, checkIdentifier('snapshotter', snapshotter));
+      const name = checkIdentifier('snapshotter', snapshotter);
+      store = new SnapshotStore(this.#tree, name, this.leases);
       this.#snapshots.set(snapshotter, store);
     }
     return store;

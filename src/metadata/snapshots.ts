@@ -3,6 +3,7 @@
 
 import { decodeSnapshot, encodeSnapshot } from './codec.js';
 import { labelField } from './filters.js';
+import type { LeaseStore } from './leases.js';
 import { checkLabels, checkName, checkNumber, mergeLabels } from './names.js';
 import { type RecordKind, RecordStore } from './record-store.js';
 import {
@@ -42,11 +43,13 @@ const snapshotRecord: RecordKind<Snapshot> = {
 export class SnapshotStore {
   readonly #tree: Tree;
   readonly #snapshotter: string;
+  readonly #leases: LeaseStore;
   readonly #records: RecordStore<Snapshot>;
 
-  constructor(tree: Tree, snapshotter: string) {
+  constructor(tree: Tree, snapshotter: string, leases: LeaseStore) {
     this.#tree = tree;
     this.#snapshotter = snapshotter;
+    this.#leases = leases;
     const prefix = `${buckets.snapshots}\t${snapshotter}\t`;
     this.#records = new RecordStore(tree, prefix, snapshotRecord, (key) => {
       checkName('snapshot key', key);
@@ -101,7 +104,8 @@ export class SnapshotStore {
   }
 
   /**
-   * Makes the record of an active snapshot or a view, with an id that none has had.
+   * Makes the record of an active snapshot or a view, with an id that none has had. `lease`: the id of a lease that
+   * holds it from the beginning.
    *
    * @throws UnpackError `ERR_STORE_EXISTS`; `ERR_STORE_NOT_FOUND` for the parent, `ERR_STORE_IN_USE` for one that is not
    * committed
@@ -111,6 +115,7 @@ export class SnapshotStore {
     kind: 'active' | 'view';
     parent?: string | undefined;
     labels?: Labels | undefined;
+    lease?: string | undefined;
   }): Snapshot {
     const { key, kind } = snapshot;
     const parent = snapshot.parent === '' ? undefined : snapshot.parent;
@@ -132,7 +137,7 @@ export class SnapshotStore {
       createdAt: now,
       updatedAt: now,
     };
-    this.#insert(record);
+    this.#insert(record, snapshot.lease);
     return record;
   }
 
@@ -151,6 +156,8 @@ export class SnapshotStore {
       durability: Durability;
       /** Of the running boot; for unsynced ones. */
       bootID?: string | undefined;
+      /** The id of a lease that holds it from now on; a lease that held the active one does not. */
+      lease?: string | undefined;
     },
   ): Snapshot {
     const active = this.get(key);
@@ -174,7 +181,7 @@ export class SnapshotStore {
       bootID: committed.durability === 'unsynced' ? committed.bootID : undefined,
       updatedAt: Date.now(),
     };
-    this.#insert(record);
+    this.#insert(record, committed.lease);
     return record;
   }
 
@@ -220,8 +227,12 @@ export class SnapshotStore {
     return id;
   }
 
-  #insert(snapshot: Snapshot): void {
+  #insert(snapshot: Snapshot, lease: string | undefined): void {
     this.#records.put(snapshot.key, snapshot);
+    if (lease !== undefined) {
+      const type = `snapshots/${this.#snapshotter}`;
+      this.#leases.addResource(lease, { type, id: snapshot.key });
+    }
     if (snapshot.parent !== undefined) {
       this.#tree.put(this.#childrenOf(snapshot.parent) + snapshot.key, true);
     }
