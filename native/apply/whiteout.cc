@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "apply/metadata.h"
 #include "apply/name.h"
 #include "base/sys.h"
 
@@ -23,6 +24,11 @@ Result<UniqueFd> create_marker(const DirHandle& directory, const std::string& na
                           O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0444));
   if (!fd.valid()) return system_error(errno, "openat", path_in(directory, name));
   return fd;
+}
+
+// A marker has no time of its own; from the epoch, so that the result does not depend on the clock.
+Status date(const ApplyContext& context, const DirHandle& directory, const std::string& name) {
+  return set_times(context, Subject{directory, name}, {});
 }
 
 // overlayfs.rst, "whiteouts and opaque directories": a zero-size file with overlay.whiteout, in a
@@ -51,8 +57,9 @@ Status write_whiteout(const ApplyContext& context, const DirHandle& directory,
                       std::string_view name) {
   switch (context.format) {
     case Format::kAufs: {
-      auto marker = create_marker(directory, ".wh." + std::string(name));
-      return marker.ok() ? Status() : Status(std::move(marker).error());
+      const std::string marker = ".wh." + std::string(name);
+      OCIUNPACK_ASSIGN([[maybe_unused]] const UniqueFd fd, create_marker(directory, marker));
+      return date(context, directory, marker);
     }
     case Format::kFlat:
       return input_error(Code::ERR_INTERNAL, "whiteout", path_in(directory, name),
@@ -62,16 +69,19 @@ Status write_whiteout(const ApplyContext& context, const DirHandle& directory,
       break;
   }
   // mknod(2) of 0:0 is allowed to everybody since Linux 5.8 (fs/namei.c, is_whiteout).
-  if (sys::mknodat(directory.fd.get(), CName(name).c_str(), S_IFCHR, makedev(0, 0)) == 0) return {};
-  if (errno != EPERM) return system_error(errno, "mknodat", path_in(directory, name), "whiteout");
-  return write_xattr_whiteout(context, directory, name);
+  if (sys::mknodat(directory.fd.get(), CName(name).c_str(), S_IFCHR, makedev(0, 0)) != 0) {
+    if (errno != EPERM) return system_error(errno, "mknodat", path_in(directory, name), "whiteout");
+    OCIUNPACK_TRY(write_xattr_whiteout(context, directory, name));
+  }
+  return date(context, directory, std::string(name));
 }
 
 Status mark_opaque(const ApplyContext& context, const DirHandle& directory) {
   switch (context.format) {
     case Format::kAufs: {
-      auto marker = create_marker(directory, ".wh..wh..opq");
-      return marker.ok() ? Status() : Status(std::move(marker).error());
+      OCIUNPACK_ASSIGN([[maybe_unused]] const UniqueFd fd,
+                       create_marker(directory, ".wh..wh..opq"));
+      return date(context, directory, ".wh..wh..opq");
     }
     case Format::kFlat:
       return {};
