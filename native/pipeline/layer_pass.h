@@ -85,6 +85,7 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   void hash_blob(const Chunk& chunk);
   void hash_slab();
   Status parse();
+  void count(const Entry& entry);
   Status take_entry(const Entry& entry);
   Status carry_out(const PlanStep& step);
   void take_data(const TarReader::Event& event);

@@ -60,7 +60,7 @@ Status LayerPass::parse() {
   }
 }
 
-Status LayerPass::take_entry(const Entry& entry) {
+void LayerPass::count(const Entry& entry) {
   switch (entry.type) {
     case EntryType::kFile:
       ++result_.counts.files;
@@ -83,7 +83,12 @@ Status LayerPass::take_entry(const Entry& entry) {
       ++result_.counts.fifos;
       break;
   }
+}
+
+Status LayerPass::take_entry(const Entry& entry) {
   OCIUNPACK_ASSIGN(const PlanStep* step, planner_->add(entry));
+  // Whiteouts and markers are counted at the end, as what they mean.
+  if (step->kind != PlanStep::Kind::kSkip) count(entry);
   if (step->kind == PlanStep::Kind::kCreate) {
     extents_.clear();
     if (entry.has_sparse_map) {
