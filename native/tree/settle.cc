@@ -350,8 +350,6 @@ void Settler::inherit_attributes() {
     inode.gid = source.gid;
     inode.mtime = source.mtime;
     inode.xattrs = tree_->keep_xattrs(source.xattrs);
-    plan_.notes.push_back({"parent-inherited", tree_->path(id),
-                           "not named by this layer; metadata of the lower layers' directory"});
   }
 }
 
