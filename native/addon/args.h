@@ -1,5 +1,5 @@
-// Reading JavaScript objects strictly: a field of the wrong type is a TypeError that names it. After
-// the first one nothing more is read; ok() says whether there was one (it is then pending).
+// Reading JavaScript objects strictly: a field of the wrong type is a TypeError that names it.
+// After the first one nothing more is read; ok() says whether there was one (it is then pending).
 #pragma once
 
 #include <napi.h>

@@ -27,8 +27,7 @@ std::shared_ptr<Environment> Environment::of(Napi::Env env) {
   return env.GetInstanceData<Holder>()->environment;
 }
 
-std::shared_ptr<Environment::Work> Environment::begin(Napi::Env env,
-                                                     std::function<void()> cancel) {
+std::shared_ptr<Environment::Work> Environment::begin(Napi::Env env, std::function<void()> cancel) {
   if (alive_++ == 0) function_.Ref(env);
   auto work = std::make_shared<Work>();
   work->cancel = std::move(cancel);
@@ -37,8 +36,7 @@ std::shared_ptr<Environment::Work> Environment::begin(Napi::Env env,
   return work;
 }
 
-void Environment::finish(const std::shared_ptr<Work>& work,
-                         std::function<void(Napi::Env)> settle) {
+void Environment::finish(const std::shared_ptr<Work>& work, std::function<void(Napi::Env)> settle) {
   post([self = shared_from_this(), settle = std::move(settle)](Napi::Env env) {
     self->settled(env);
     settle(env);

@@ -1,5 +1,5 @@
-// Errors of the core as JavaScript errors: {code, message} and, where there are any, {syscall, errno,
-// path}. TypeScript makes UnpackError of them.
+// Errors of the core as JavaScript errors: {code, message} and, where there are any, {syscall,
+// errno, path}. TypeScript makes UnpackError of them.
 #pragma once
 
 #include <napi.h>

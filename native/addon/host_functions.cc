@@ -51,7 +51,8 @@ Napi::Value unmount_function(const Napi::CallbackInfo& info) {
   const std::string target = fields.text("target");
   const bool lazy = fields.boolean("lazy");
   if (!fields.ok()) return info.Env().Undefined();
-  return run_apart<bool>(info.Env(), [=] { return done(unmount(target, lazy)); }, undefined);
+  return run_apart<bool>(
+      info.Env(), [=] { return done(unmount(target, lazy)); }, undefined);
 }
 
 Napi::Value probe_function(const Napi::CallbackInfo& info) {

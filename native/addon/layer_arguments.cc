@@ -58,10 +58,10 @@ std::vector<IdMap> read_id_map(Fields& policies, const char* field) {
 
 void read_policies(Fields fields, LayerOptions* options) {
   Policies& policies = options->policies;
-  options->plan.symlink_parents = fields.choice<SymlinkParents>(
-      "symlinkParents", {{"follow", SymlinkParents::kFollow},
-                         {"replace", SymlinkParents::kReplace},
-                         {"error", SymlinkParents::kError}});
+  options->plan.symlink_parents =
+      fields.choice<SymlinkParents>("symlinkParents", {{"follow", SymlinkParents::kFollow},
+                                                       {"replace", SymlinkParents::kReplace},
+                                                       {"error", SymlinkParents::kError}});
   policies.overlay_xattrs =
       fields.choice<OverlayXattrs>("overlayXattrs", {{"escape", OverlayXattrs::kEscape},
                                                      {"strip", OverlayXattrs::kStrip},
@@ -75,9 +75,9 @@ void read_policies(Fields fields, LayerOptions* options) {
       fields.choice<bool>("deviceWhiteouts", {{"error", false}, {"accept", true}});
   options->ignore_trailing_garbage =
       fields.choice<bool>("trailingGarbage", {{"error", false}, {"ignore", true}});
-  policies.ownership = fields.choice<Ownership>("ownership", {{"apply", Ownership::kApply},
-                                                              {"map", Ownership::kMap},
-                                                              {"ignore", Ownership::kIgnore}});
+  policies.ownership = fields.choice<Ownership>(
+      "ownership",
+      {{"apply", Ownership::kApply}, {"map", Ownership::kMap}, {"ignore", Ownership::kIgnore}});
   policies.uid_map = read_id_map(fields, "uidMap");
   policies.gid_map = read_id_map(fields, "gidMap");
 }
@@ -116,10 +116,11 @@ std::optional<LayerOptions> read_layer_options(Napi::Value value) {
   LayerOptions options;
   read_source(fields.object("source"), &options);
   options.directory = fields.text("directory");
-  options.format = fields.choice<Format>("format", {{"overlay", Format::kOverlay},
-                                                    {"overlay-userxattr", Format::kOverlayUserxattr},
-                                                    {"aufs", Format::kAufs},
-                                                    {"flat", Format::kFlat}});
+  options.format =
+      fields.choice<Format>("format", {{"overlay", Format::kOverlay},
+                                       {"overlay-userxattr", Format::kOverlayUserxattr},
+                                       {"aufs", Format::kAufs},
+                                       {"flat", Format::kFlat}});
   options.has_lower = fields.boolean("hasLower");
   options.digest = read_digest(fields, "digest");
   options.size = fields.optional_number("size");
@@ -140,12 +141,16 @@ Napi::Value to_js(Napi::Env env, const LayerResult& result) {
   object.Set("compression", result.compression);
   object.Set("decoder", result.decoder);
   auto counts = Napi::Object::New(env);
-  const std::pair<const char*, uint64_t> all_counts[] = {
-      {"entries", result.counts.entries},         {"files", result.counts.files},
-      {"directories", result.counts.directories}, {"symlinks", result.counts.symlinks},
-      {"hardlinks", result.counts.hardlinks},     {"devices", result.counts.devices},
-      {"fifos", result.counts.fifos},             {"whiteouts", result.counts.whiteouts},
-      {"opaques", result.counts.opaques},         {"bytes", result.counts.bytes}};
+  const std::pair<const char*, uint64_t> all_counts[] = {{"entries", result.counts.entries},
+                                                         {"files", result.counts.files},
+                                                         {"directories", result.counts.directories},
+                                                         {"symlinks", result.counts.symlinks},
+                                                         {"hardlinks", result.counts.hardlinks},
+                                                         {"devices", result.counts.devices},
+                                                         {"fifos", result.counts.fifos},
+                                                         {"whiteouts", result.counts.whiteouts},
+                                                         {"opaques", result.counts.opaques},
+                                                         {"bytes", result.counts.bytes}};
   for (const auto& [name, count] : all_counts) counts.Set(name, static_cast<double>(count));
   object.Set("counts", counts);
   auto times = Napi::Object::New(env);

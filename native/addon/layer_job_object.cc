@@ -75,21 +75,20 @@ void on_drain(const Napi::CallbackInfo& info, const JobRef& job) {
 
 template <typename Method>
 void add_method(Napi::Object object, const char* name, const JobRef& job, Method method) {
-  object.Set(name, Napi::Function::New(
-                       object.Env(),
-                       [job, method](const Napi::CallbackInfo& info) { return method(info, job); },
-                       name));
+  object.Set(
+      name, Napi::Function::New(
+                object.Env(),
+                [job, method](const Napi::CallbackInfo& info) { return method(info, job); }, name));
 }
 
 void add_stream_methods(Napi::Object object, const JobRef& job) {
   add_method(object, "write", job, write);
   add_method(object, "onDrain", job, on_drain);
-  add_method(object, "end", job, [](const Napi::CallbackInfo&, const JobRef& held) {
-    held->push_source()->end();
-  });
+  add_method(object, "end", job,
+             [](const Napi::CallbackInfo&, const JobRef& held) { held->push_source()->end(); });
   add_method(object, "fail", job, [](const Napi::CallbackInfo& info, const JobRef& held) {
-    held->push_source()->fail(input_error(Code::ERR_IO, "source", "",
-                                          info[0].ToString().Utf8Value()));
+    held->push_source()->fail(
+        input_error(Code::ERR_IO, "source", "", info[0].ToString().Utf8Value()));
   });
 }
 
@@ -118,6 +117,8 @@ Napi::Value start_layer(const Napi::CallbackInfo& info) {
   add_method(object, "progress", job, progress);
   add_method(object, "cancel", job,
              [](const Napi::CallbackInfo&, const JobRef& held) { held->cancel(); });
+  add_method(object, "close", job,
+             [](const Napi::CallbackInfo&, const JobRef& held) { held->close(); });
   if (job->push_source() != nullptr) add_stream_methods(object, job);
   return object;
 }

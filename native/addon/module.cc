@@ -87,6 +87,11 @@ Napi::Value load_tree(const Napi::CallbackInfo& info) {
                                                    std::move(directory).value(), std::move(below)));
 }
 
+Napi::Value close(const Napi::CallbackInfo& info) {
+  close_tree(info[0]);
+  return info.Env().Undefined();
+}
+
 Napi::Value scan(const Napi::CallbackInfo& info) {
   if (!need_text(info, 1)) return info.Env().Undefined();
   using Tree = std::shared_ptr<const TreeView>;
@@ -147,6 +152,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("createGroup", create_group);
   add("startLayer", start_layer);
   add("loadTree", load_tree);
+  add("closeTree", close);
   add("scanTree", scan);
   add("removeTree", remove_host);
   add("tryLock", try_lock);

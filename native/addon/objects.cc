@@ -22,7 +22,7 @@ template <typename T>
 std::shared_ptr<T> unwrap(Napi::Value value, const napi_type_tag& tag, const char* name) {
   if (value.IsExternal()) {
     const auto external = value.As<Napi::External<std::shared_ptr<T>>>();
-    if (external.CheckTypeTag(&tag)) return *external.Data();
+    if (external.CheckTypeTag(&tag) && *external.Data()) return *external.Data();
   }
   if (!value.Env().IsExceptionPending()) {
     Napi::TypeError::New(value.Env(), std::string("not a ") + name + " of this addon")
@@ -48,6 +48,11 @@ Napi::Value wrap_tree(Napi::Env env, std::shared_ptr<const TreeView> tree) {
 std::shared_ptr<const TreeView> unwrap_tree(Napi::Value value) {
   if (value.IsNull() || value.IsUndefined()) return nullptr;
   return unwrap<const TreeView>(value, kTreeTag, "LayerTree");
+}
+
+void close_tree(Napi::Value value) {
+  if (unwrap_tree(value))
+    value.As<Napi::External<std::shared_ptr<const TreeView>>>().Data()->reset();
 }
 
 }  // namespace ociunpack::addon

@@ -20,5 +20,7 @@ Scheduler::GroupRef unwrap_group(Napi::Value value);
 Napi::Value wrap_tree(Napi::Env env, std::shared_ptr<const TreeView> tree);
 // JavaScript's null is a null reference without an error.
 std::shared_ptr<const TreeView> unwrap_tree(Napi::Value value);
+// Lets go of the tree now, not when the object is collected; using it afterwards is a TypeError.
+void close_tree(Napi::Value value);
 
 }  // namespace ociunpack::addon

@@ -28,14 +28,14 @@ class Settler {
   // Any thread, once. `convert` makes the value, on the JavaScript thread.
   void settle(Result<T> result, std::function<Napi::Value(Napi::Env, T&)> convert) {
     auto kept = std::make_shared<Result<T>>(std::move(result));
-    environment_->finish(work_, [deferred = deferred_, kept, convert = std::move(convert)](
-                                    Napi::Env env) {
-      if (kept->ok()) {
-        deferred->Resolve(convert(env, kept->value()));
-      } else {
-        deferred->Reject(to_js_error(env, kept->error()).Value());
-      }
-    });
+    environment_->finish(work_,
+                         [deferred = deferred_, kept, convert = std::move(convert)](Napi::Env env) {
+                           if (kept->ok()) {
+                             deferred->Resolve(convert(env, kept->value()));
+                           } else {
+                             deferred->Reject(to_js_error(env, kept->error()).Value());
+                           }
+                         });
   }
 
  private:

@@ -51,11 +51,10 @@ std::shared_ptr<LayerJob> LayerJob::start(LayerOptions options, DoneCallback on_
     // What is pushed from now on is dropped: a producer must not wait for a reader that has gone.
     if (job->push_source_) job->push_source_->close();
     job->stream_used_up_ = true;
-    if (status.ok()) {
-      on_done(job->pass_->result());
-    } else {
-      on_done(std::move(status).error());
-    }
+    auto result = status.ok() ? Result<LayerResult>(job->pass_->result())
+                              : Result<LayerResult>(std::move(status).error());
+    job->set_busy(false);
+    on_done(std::move(result));
   });
   return job;
 }
@@ -83,6 +82,22 @@ void LayerJob::cancel() {
   if (pass) pass->stop(aborted());
 }
 
+void LayerJob::close() {
+  std::shared_ptr<LayerPass> pass;
+  UniqueFd fd;
+  {
+    const std::lock_guard lock(mutex_);
+    if (busy_) return;
+    pass = std::exchange(pass_, nullptr);
+    fd = std::move(fd_);
+  }
+}
+
+void LayerJob::set_busy(bool busy) {
+  const std::lock_guard lock(mutex_);
+  busy_ = busy;
+}
+
 bool LayerJob::cancelled() {
   const std::lock_guard lock(mutex_);
   return cancelled_;
@@ -93,7 +108,16 @@ void LayerJob::settle(std::shared_ptr<const TreeView> below, SettleOptions optio
   auto settling = std::make_shared<Settling>();
   settling->below = std::move(below);
   settling->options = std::move(options);
-  settling->on_settled = std::move(on_settled);
+  settling->on_settled = [self = shared_from_this(),
+                          on_settled = std::move(on_settled)](Result<SettleResult> result) {
+    self->set_busy(false);
+    on_settled(std::move(result));
+  };
+  {
+    const std::lock_guard lock(mutex_);
+    busy_ = true;
+    if (!pass_) cancelled_ = true;  // closed
+  }
   Scheduler::instance().post(options_.group, TaskClass::kDrain,
                              [self = shared_from_this(), settling] { self->run_settle(settling); });
 }

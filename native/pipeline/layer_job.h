@@ -34,6 +34,10 @@ class LayerJob : public std::enable_shared_from_this<LayerJob> {
   // Any thread, any time. What runs ends within one slab; the callback then gets ERR_ABORTED.
   void cancel();
 
+  // Lets go of the descriptors and memory of the layer, which would keep its file system busy; once
+  // nothing runs and no settle() will follow. Ignored while something runs.
+  void close();
+
   // Where a stream's bytes are pushed to; null unless the source is a StreamSource.
   PushSource* push_source() { return push_source_.get(); }
 
@@ -51,6 +55,7 @@ class LayerJob : public std::enable_shared_from_this<LayerJob> {
   void replan(std::shared_ptr<Settling> settling, std::shared_ptr<const TreeView> lower);
   Result<SettleResult> finish_settle(const Settling& settling, SettlePlan plan);
   bool cancelled();
+  void set_busy(bool busy);
   bool can_replay() const;
 
   LayerOptions options_;
@@ -59,8 +64,9 @@ class LayerJob : public std::enable_shared_from_this<LayerJob> {
   bool stream_used_up_ = false;  // a stream's bytes have been read once
   PassCounters counters_;
   NoteSink notes_;
-  std::mutex mutex_;  // guards pass_ (the pointer) and cancelled_
+  std::mutex mutex_;  // guards pass_ (the pointer), fd_, cancelled_ and busy_
   bool cancelled_ = false;
+  bool busy_ = true;
   std::shared_ptr<LayerPass> pass_;
 };
 

@@ -116,7 +116,7 @@ export interface LayerResult {
 /**
  * Something that was skipped, dropped, escaped, clamped or settled. Kinds: `entry-skipped`, `xattr-dropped`,
  * `xattr-escaped`, `xattr-failed`, `device-skipped`, `ownership-ignored`, `time-clamped`,
- * `whiteout-dropped`, `symlink-parent`, `hardlink-copied-up`, `parent-inherited`.
+ * `whiteout-dropped`, `symlink-parent`, `hardlink-copied-up`.
  */
 export interface Note {
   kind: string;
@@ -145,6 +145,11 @@ export interface LayerJob {
   progress(): { bytesIn: number; bytesOut: number; entries: number };
   /** `done` or `settle` then rejects with ERR_ABORTED, when everything of the job has stopped. */
   cancel(): void;
+  /**
+   * Lets go of the layer's descriptors, which keep its file system busy until the job is collected: after `done`, and
+   * after `settle` where it was called. Nothing while something runs.
+   */
+  close(): void;
   /** Stream sources: copies the chunk; false when no more should be written before `onDrain`. */
   write(chunk: Uint8Array): boolean;
   end(): void;
@@ -173,6 +178,8 @@ export interface Binding {
   startLayer(options: LayerOptions): LayerJob;
   /** Reads an index that `settle` wrote; `directory` is where that layer lies now. */
   loadTree(indexPath: string, directory: string, below: LayerTree | null): LayerTree;
+  /** Lets go of a tree, as {@link LayerJob.close}; it must not be used any more. Trees above it live on. */
+  closeTree(tree: LayerTree): void;
   /** An existing directory as a tree. */
   scanTree(directory: string): Promise<LayerTree>;
   /** Removes a tree of any depth; crosses no mount, follows no symlink; nothing there is fine. */

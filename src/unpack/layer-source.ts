@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { UnpackError } from '../errors.js';
 import type { LayerJob, LayerOptions } from '../native/index.js';
+import type { Spool } from './spool.js';
 
 /**
  * A layer's blob: the path or `file:` URL of a file, a file descriptor (read from its position on, left open), the
@@ -64,9 +65,9 @@ export function openLayerSource(source: LayerSource): OpenedSource {
 
 /**
  * Feeds a job until the source ends or the job is over. Resolves to the source's own error, if that
- * is what ended it.
+ * is what ended it. `spool`: keeps the bytes, for a second reading.
  */
-export async function feedJob(job: LayerJob, chunks: ChunkReader): Promise<unknown> {
+export async function feedJob(job: LayerJob, chunks: ChunkReader, spool?: Spool): Promise<unknown> {
   let wake: () => void = () => undefined;
   let over = false;
   const ended = job.done.then(
@@ -95,6 +96,7 @@ export async function feedJob(job: LayerJob, chunks: ChunkReader): Promise<unkno
         const drained = new Promise<void>((resolve) => {
           wake = resolve;
         });
+        await spool?.write(piece);
         if (!job.write(piece) && !over) {
           await drained;
         }

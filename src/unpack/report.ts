@@ -51,7 +51,7 @@ export interface LayerReport {
   /** Bytes of the tar. */
   uncompressedSize: number;
   counts: LayerCounts;
-  /** Milliseconds per stage, summed over threads, and `total` by the clock. */
+  /** Milliseconds per stage, summed over threads, and `wall` by the clock. */
   times: Record<string, number>;
   /** The layer was decoded a second time because a lower layer has a symlink where it has a parent. */
   replanned: boolean;
@@ -84,7 +84,9 @@ export interface ImageJson {
 }
 
 /** What {@link unpackImage} resolves to. */
-export interface ImageReport extends ImageJson {
+export interface ImageReport extends Omit<ImageJson, 'layers'> {
+  /** Bottom first, each with its own warnings. */
+  layers: LayerReport[];
   /** Absolute path of the directory that holds image.json. */
   destination: string;
   /**

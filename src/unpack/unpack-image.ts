@@ -51,12 +51,14 @@ export async function unpackImage(
       format: resolved.format,
       policies: resolved.policies,
     });
+    const unpack = new ImageUnpack(source, image, target, resolved, options);
     try {
-      const unpack = new ImageUnpack(source, image, target, resolved, options);
       const report = await unpack.run();
+      unpack.close();
       await target.close();
       return { ...report, milliseconds: performance.now() - started };
     } catch (error) {
+      unpack.close();
       await target.abandon();
       throw error;
     }
@@ -82,6 +84,7 @@ class ImageUnpack {
   readonly #signal: AbortSignal | undefined;
   readonly #sampler: ProgressSampler;
   readonly #jobs: LayerJob[] = [];
+  readonly #trees: LayerTree[] = [];
   #failure: { error: unknown } | undefined;
 
   constructor(
@@ -97,6 +100,16 @@ class ImageUnpack {
     this.#options = resolved;
     this.#signal = options.signal;
     this.#sampler = new ProgressSampler(options.onProgress);
+  }
+
+  /** Lets go of every descriptor below the destination, which could not be unmounted otherwise. */
+  close(): void {
+    for (const job of this.#jobs) {
+      job.close();
+    }
+    for (const tree of this.#trees) {
+      loadBinding().closeTree(tree);
+    }
   }
 
   async run(): Promise<Omit<ImageReport, 'milliseconds'>> {
@@ -160,6 +173,7 @@ class ImageUnpack {
       const indexPath = path.join(path.dirname(directory), treeIndexName);
       try {
         below = loadBinding().loadTree(indexPath, directory, below);
+        this.#trees.push(below);
       } catch {
         for (let above = index; above < committed.length; above++) {
           await this.#target.dropLayer(above);
@@ -203,7 +217,7 @@ class ImageUnpack {
       descriptor,
       tracked: this.#sampler.add(descriptor.digest, descriptor.size),
     }));
-    const located = await Promise.all(
+    const locating = await Promise.allSettled(
       layers.map(async (layer) => {
         const { digest } = layer.descriptor;
         try {
@@ -215,6 +229,13 @@ class ImageUnpack {
         }
       }),
     );
+    // Not before all have ended: what cleans up must not be overtaken.
+    const located = locating.map((result) => {
+      if (result.status === 'rejected') {
+        throw result.reason;
+      }
+      return result.value;
+    });
     this.#throwIfFailed();
     const group = loadBinding().createGroup(this.#options.concurrency);
     const running: RunningLayer[] = [];
@@ -256,6 +277,7 @@ class ImageUnpack {
         const indexPath = path.join(staged, treeIndexName);
         const settled = await job.settle(below, flatRoot ? { flatRoot } : { indexPath });
         below = settled.tree;
+        this.#trees.push(below);
         const place = flatRoot ? flatRootName : layerPath(index);
         const identity = { mediaType: descriptor.mediaType, chainID, path: place };
         const report = layerReport(identity, result, settled);

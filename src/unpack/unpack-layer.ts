@@ -2,9 +2,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { access, constants, mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
-import { type LayerTree, loadBinding } from '../native/index.js';
+import { type LayerJob, type LayerTree, loadBinding } from '../native/index.js';
 import { chainID } from '../oci/index.js';
 import { abortError, jobOptions, layerReport, throwIfAborted, withSignal } from './layer-run.js';
 import { feedJob, type LayerSource, openLayerSource } from './layer-source.js';
@@ -12,6 +13,7 @@ import { type CommonOptions, resolveOptions } from './options.js';
 import { ProgressSampler } from './progress.js';
 import { removeTree } from './remove-tree.js';
 import type { LayerReport } from './report.js';
+import { Spool } from './spool.js';
 
 /** A layer below, unpacked earlier with an {@link UnpackLayerOptions.index}. */
 export interface ParentLayer {
@@ -71,14 +73,25 @@ export async function unpackLayer(
   const label = options.digest ?? opened.name;
   const binding = loadBinding();
   const target = await openTarget(path.resolve(directory), resolved.format === 'flat');
+  const trees: LayerTree[] = [];
+  let job: LayerJob | undefined;
   let failed = true;
   try {
-    const below = target.occupied ? await binding.scanTree(target.directory) : loadParents(parents);
+    if (target.occupied) {
+      trees.push(await binding.scanTree(target.directory));
+    } else {
+      loadParents(parents, trees);
+    }
+    const below = trees.at(-1) ?? null;
     throwIfAborted(signal);
     await target.prepare();
-    const job = binding.startLayer({
+    const spool =
+      'chunks' in opened && below !== null && resolved.policies.symlinkParents === 'follow'
+        ? await Spool.create(target.spool)
+        : undefined;
+    const started = binding.startLayer({
       ...jobOptions(resolved),
-      source: opened.native,
+      source: 'chunks' in opened ? { stream: true, replay: spool?.window } : opened.native,
       directory: target.staging,
       hasLower: below !== null,
       label,
@@ -87,29 +100,31 @@ export async function unpackLayer(
       size: options.size,
       diffID: options.diffID,
     });
+    job = started;
     const sampler = new ProgressSampler(options.onProgress);
     const tracked = sampler.add(label, options.size ?? 0, 'unpacking');
-    tracked.sample = () => job.progress();
+    tracked.sample = () => started.progress();
     sampler.start();
     const report = await withSignal(
       signal,
-      () => job.cancel(),
+      () => started.cancel(),
       async () => {
-        const feeding = 'chunks' in opened ? feedJob(job, opened.chunks) : undefined;
-        const result = await job.done.catch(async (error: unknown) => {
+        const feeding = 'chunks' in opened ? feedJob(started, opened.chunks, spool) : undefined;
+        const result = await started.done.catch(async (error: unknown) => {
           const sourceError = await feeding;
-          throw sourceError === undefined
-            ? error
+          throw sourceError === undefined || sourceError instanceof UnpackError
+            ? (sourceError ?? error)
             : new UnpackError('ERR_IO', `${opened.name}: the source failed`, {
                 layer: label,
                 cause: sourceError,
               });
         });
         tracked.phase = 'settling';
-        const settled = await job.settle(below, {
+        const settled = await started.settle(below, {
           indexPath: options.index && path.resolve(options.index),
           flatRoot: target.flatRoot,
         });
+        trees.push(settled.tree);
         tracked.phase = 'done';
         const { mediaType = '' } = options;
         const diffIDs = [...parents.map((parent) => parent.diffID), result.diffID];
@@ -117,7 +132,10 @@ export async function unpackLayer(
         const chain = known.length === diffIDs.length ? chainID(known) : '';
         return layerReport({ mediaType, chainID: chain, path: directory }, result, settled);
       },
-    ).finally(() => sampler.stop());
+    ).finally(async () => {
+      sampler.stop();
+      await spool?.close();
+    });
     await target.commit();
     failed = false;
     return report;
@@ -127,16 +145,19 @@ export async function unpackLayer(
     }
     throw UnpackError.from(error, label);
   } finally {
+    // Their descriptors would keep the file system busy until they are collected.
+    job?.close();
+    trees.forEach(binding.closeTree);
     await target.close(failed);
   }
 }
 
-function loadParents(parents: ParentLayer[]): LayerTree | null {
+/** Loads the parents' trees, each on top of the one before, into `trees`. */
+function loadParents(parents: ParentLayer[], trees: LayerTree[]): void {
   const { loadTree } = loadBinding();
-  return parents.reduce<LayerTree | null>(
-    (below, parent) => loadTree(path.resolve(parent.index), path.resolve(parent.directory), below),
-    null,
-  );
+  for (const { index, directory } of parents) {
+    trees.push(loadTree(path.resolve(index), path.resolve(directory), trees.at(-1) ?? null));
+  }
 }
 
 /** The directory a layer goes to, and the private one it is made in. */
@@ -148,6 +169,8 @@ interface Target {
   staging: string;
   /** Where settle merges to, with format `flat`. */
   flatRoot: string | undefined;
+  /** A file for the bytes of a stream, beside the staging directory. */
+  spool: string;
   prepare(): Promise<void>;
   commit(): Promise<void>;
   close(failed: boolean): Promise<void>;
@@ -169,6 +192,9 @@ async function openTarget(directory: string, flat: boolean): Promise<Target> {
     `.${inPlace ? '' : path.basename(directory)}.oci-unpack-${randomBytes(6).toString('hex')}`,
   );
   const staging = inPlace && !flat ? directory : path.join(temporary, 'layer');
+  // Never inside the layer itself, whose root would get another mtime.
+  const spoolDirectory =
+    staging === directory ? path.join(tmpdir(), path.basename(temporary)) : temporary;
   let flatRoot: string | undefined;
   if (flat) {
     flatRoot = occupied || inPlace ? directory : path.join(temporary, 'root');
@@ -179,6 +205,7 @@ async function openTarget(directory: string, flat: boolean): Promise<Target> {
     occupied,
     staging,
     flatRoot,
+    spool: path.join(spoolDirectory, 'blob'),
     prepare: async () => {
       for (const made of [staging, flatRoot]) {
         if (made !== undefined && made !== directory) {
@@ -192,6 +219,7 @@ async function openTarget(directory: string, flat: boolean): Promise<Target> {
       }
     },
     close: async (failed) => {
+      await removeTree(spoolDirectory);
       if (staging !== directory) {
         await removeTree(temporary);
       }
