@@ -40,10 +40,24 @@ describe('ProgressView', () => {
   test('has a bar per layer and a total, with bytes, rate and ETA, in 80 columns', () => {
     const { region } = terminal(80, 24);
     const view = new ProgressView(region, 0);
-    view.lines(progressOf([['unpacking', 0], ['unpacking', 0]]), 0);
-    const lines = view.lines(progressOf([['unpacking', 0.25], ['done', 1]]), 1000);
+    view.lines(
+      progressOf([
+        ['unpacking', 0],
+        ['unpacking', 0],
+      ]),
+      0,
+    );
+    const lines = view.lines(
+      progressOf([
+        ['unpacking', 0.25],
+        ['done', 1],
+      ]),
+      1000,
+    );
     expect(lines).toHaveLength(3);
-    expect(lines[0]).toMatch(/^0 000000000000 █+▌?.*░ +25% +25\.0 MiB\/100 MiB +25\.0 MiB\/s ETA 3\.0 s/);
+    expect(lines[0]).toMatch(
+      /^0 000000000000 █+▌?.*░ +25% +25\.0 MiB\/100 MiB +25\.0 MiB\/s ETA 3\.0 s/,
+    );
     expect(lines[1]).toMatch(/100% .*done/);
     expect(lines[2]).toMatch(/^1\/2 layers .* 62% +125 MiB\/200 MiB/);
     for (const line of lines) {

@@ -46,7 +46,9 @@ describe.skipIf(missing !== undefined)('mountImage', () => {
       const target = path.join(scratch, 'target');
       await withMounted(dest, target, {}, async () => {
         expect((await readdir(path.join(target, 'etc'))).sort()).toEqual(['hosts', 'new']);
-        await expect(writeFile(path.join(target, 'x'), 'x')).rejects.toMatchObject({ code: 'EROFS' });
+        await expect(writeFile(path.join(target, 'x'), 'x')).rejects.toMatchObject({
+          code: 'EROFS',
+        });
       });
     });
   });
@@ -59,7 +61,9 @@ describe.skipIf(missing !== undefined)('mountImage', () => {
       const target = path.join(scratch, 'target');
       await withMounted(dest, target, {}, async () => {
         expect((await readdir(path.join(target, 'etc'))).sort()).toEqual(['hosts', 'old']);
-        await expect(writeFile(path.join(target, 'x'), 'x')).rejects.toMatchObject({ code: 'EROFS' });
+        await expect(writeFile(path.join(target, 'x'), 'x')).rejects.toMatchObject({
+          code: 'EROFS',
+        });
       });
     });
   });
@@ -109,7 +113,7 @@ describe.skipIf(missing !== undefined)('mountImage', () => {
     });
   });
 
-  test("the mounts of image.json are what mount(8) takes, odd characters of the path too", async () => {
+  test('the mounts of image.json are what mount(8) takes, odd characters of the path too', async () => {
     await withScratch(async (scratch) => {
       const reference = await writeImage(path.join(scratch, 'layout'), layers);
       const { mounts } = await unpack(reference, path.join(scratch, 'a:b\\c d'));

@@ -49,7 +49,13 @@ describe('resolveOptions', () => {
     ],
     [
       'policies.uidMap.size',
-      { policies: { ownership: 'map', gidMap: map, uidMap: [{ ...map[0], hostID: 2 ** 32 - 2, size: 2 }] } },
+      {
+        policies: {
+          ownership: 'map',
+          gidMap: map,
+          uidMap: [{ ...map[0], hostID: 2 ** 32 - 2, size: 2 }],
+        },
+      },
     ],
     ['limits.maxBytes', { limits: { maxBytes: 0 } }],
     ['limits.maxEntries', { limits: { maxEntries: 1.5 } }],

@@ -39,7 +39,7 @@ async function exists(file: string): Promise<boolean> {
 
 /** No half layer: each layer that is there is whole, and the staging area is gone. */
 async function expectWholeLayers(dest: string): Promise<number> {
-  const names = await readdir(dest).catch(() => []);
+  const names = await readdir(dest).catch((): string[] => []);
   if (names.length === 0) {
     return 0;
   }
@@ -94,7 +94,10 @@ describe('a whole image', () => {
       expect(report.layers[0]?.counts).toMatchObject({ files: 2, directories: 1, bytes: 13 });
       expect(report.layers[1]?.counts).toMatchObject({ files: 1, whiteouts: 1, bytes: 3 });
       expect((await readdir(dest)).sort()).toEqual(['.oci-unpack', 'image.json', 'layers']);
-      expect((await readdir(path.join(dest, '.oci-unpack'))).sort()).toEqual(['lock', 'state.json']);
+      expect((await readdir(path.join(dest, '.oci-unpack'))).sort()).toEqual([
+        'lock',
+        'state.json',
+      ]);
       expect((await stat(dest)).mode & 0o7777).toBe(0o700);
       await expectWholeLayers(dest);
     });
@@ -133,9 +136,13 @@ describe('a whole image', () => {
       const reference = await writeImage(path.join(scratch, 'layout'), layers);
       const one = await unpack(reference, path.join(scratch, 'one'), { concurrency: 1 });
       for (const concurrency of [2, 8]) {
-        const other = await unpack(reference, path.join(scratch, `c${concurrency}`), { concurrency });
+        const other = await unpack(reference, path.join(scratch, `c${concurrency}`), {
+          concurrency,
+        });
         for (const layer of one.layers) {
-          const trees = [one, other].map(({ destination }) => dumpTree(`${destination}/${layer.path}`));
+          const trees = [one, other].map(({ destination }) =>
+            dumpTree(`${destination}/${layer.path}`),
+          );
           const [expected = new Map(), actual = new Map()] = await Promise.all(trees);
           expect(compareTrees(expected, actual)).toEqual([]);
         }
@@ -169,7 +176,11 @@ describe('a whole image', () => {
 
   test('the same layer twice', async () => {
     await withScratch(async (scratch) => {
-      const reference = await writeImage(path.join(scratch, 'layout'), [bottom, top, top], ['gzip']);
+      const reference = await writeImage(
+        path.join(scratch, 'layout'),
+        [bottom, top, top],
+        ['gzip'],
+      );
       const dest = path.join(scratch, 'dest');
       const report = await unpack(reference, dest);
       expect(report.layers[1]?.digest).toBe(report.layers[2]?.digest);
@@ -209,7 +220,9 @@ describe('a destination that is not empty', () => {
         await rm(path.join(dest, missing), { recursive: true });
         const second = await unpack(reference, dest);
         expect(second.status).toBe('completed');
-        expect(second.reusedLayers).toBe(missing === 'image.json' ? 3 : Number(missing.slice(7, 10)));
+        expect(second.reusedLayers).toBe(
+          missing === 'image.json' ? 3 : Number(missing.slice(7, 10)),
+        );
         expect(compareTrees(before, await dumpImage(second))).toEqual([]);
         expect(await expectWholeLayers(dest)).toBe(3);
       });
@@ -250,7 +263,10 @@ describe('a destination that is not empty', () => {
       const reference = await writeImage(path.join(scratch, 'layout'), layers);
       const dest = path.join(scratch, 'dest');
       await writeFile(dest, '');
-      await expect(unpack(reference, dest)).rejects.toMatchObject({ name: 'UnpackError', path: dest });
+      await expect(unpack(reference, dest)).rejects.toMatchObject({
+        name: 'UnpackError',
+        path: dest,
+      });
     });
   });
 
@@ -308,35 +324,40 @@ describe('a failed layer', () => {
 });
 
 describe('stopping', () => {
-  test.each<Format>(['overlay', 'flat'])('an abort signal leaves nothing half (%s)', async (format) => {
-    await withScratch(async (scratch) => {
-      const items = slowLayer(20_000);
-      const reference = await writeImage(path.join(scratch, 'layout'), [bottom, items], ['gzip']);
-      const dest = path.join(scratch, 'dest');
-      const controller = new AbortController();
-      const reason = new Error('enough');
-      const unpacking = unpack(reference, dest, {
-        format,
-        signal: controller.signal,
-        onProgress: ({ entries }) => {
-          if (entries > 100) {
-            controller.abort(reason);
-          }
-        },
+  test.each<Format>(['overlay', 'flat'])(
+    'an abort signal leaves nothing half (%s)',
+    async (format) => {
+      await withScratch(async (scratch) => {
+        const items = slowLayer(20_000);
+        const reference = await writeImage(path.join(scratch, 'layout'), [bottom, items], ['gzip']);
+        const dest = path.join(scratch, 'dest');
+        const controller = new AbortController();
+        const reason = new Error('enough');
+        const unpacking = unpack(reference, dest, {
+          format,
+          signal: controller.signal,
+          onProgress: ({ entries }) => {
+            if (entries > 100) {
+              controller.abort(reason);
+            }
+          },
+        });
+        await expect(unpacking).rejects.toMatchObject({ code: 'ERR_ABORTED', cause: reason });
+        await expectWholeLayers(dest);
+        expect(await exists(path.join(dest, 'image.json'))).toBe(false);
+        expect((await unpack(reference, dest, { format })).layers).toHaveLength(2);
       });
-      await expect(unpacking).rejects.toMatchObject({ code: 'ERR_ABORTED', cause: reason });
-      await expectWholeLayers(dest);
-      expect(await exists(path.join(dest, 'image.json'))).toBe(false);
-      expect((await unpack(reference, dest, { format })).layers).toHaveLength(2);
-    });
-  });
+    },
+  );
 
   test('a signal that has fired before: nothing is touched', async () => {
     await withScratch(async (scratch) => {
       const reference = await writeImage(path.join(scratch, 'layout'), layers);
       const dest = path.join(scratch, 'dest');
       const signal = AbortSignal.abort();
-      await expect(unpack(reference, dest, { signal })).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+      await expect(unpack(reference, dest, { signal })).rejects.toMatchObject({
+        code: 'ERR_ABORTED',
+      });
       expect(await exists(dest)).toBe(false);
     });
   });
