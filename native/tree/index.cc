@@ -6,9 +6,9 @@
 #include <zlib.h>
 
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
-#include <unordered_map>
 
 #include "base/unique_fd.h"
 
@@ -24,25 +24,40 @@ constexpr uint8_t kImplicitFlag = 1;
 constexpr uint8_t kOpaqueFlag = 2;
 constexpr uint8_t kCopiedUpFlag = 1;
 
+// Fills a buffer that has just the right size: records from its front, their strings from
+// `strings_at` on. A layer may name a million paths, and everything waits for its index.
 class Writer {
  public:
+  Writer(char* bytes, size_t strings_at) : next_(bytes), string_(bytes + strings_at) {}
+
+  // SAFETY: what is written was counted before the buffer was made.
   template <typename T>
   void number(T value) {
-    for (size_t i = 0; i < sizeof(T); ++i) {
-      bytes_.push_back(static_cast<char>(static_cast<std::make_unsigned_t<T>>(value) >> (8 * i)));
+    if constexpr (std::endian::native == std::endian::little) {
+      std::memcpy(next_, &value, sizeof value);
+    } else {
+      for (size_t i = 0; i < sizeof(T); ++i) {
+        next_[i] = static_cast<char>(static_cast<std::make_unsigned_t<T>>(value) >> (8 * i));
+      }
     }
+    next_ += sizeof value;
   }
   void text(std::string_view text) {
-    number<uint64_t>(strings_.size());
+    number<uint64_t>(strings_);
     number<uint32_t>(static_cast<uint32_t>(text.size()));
-    strings_.append(text);
+    std::memcpy(string_, text.data(), text.size());
+    string_ += text.size();
+    strings_ += text.size();
   }
-  std::string& bytes() { return bytes_; }
-  const std::string& strings() const { return strings_; }
+  void raw(std::string_view bytes) {
+    std::memcpy(next_, bytes.data(), bytes.size());
+    next_ += bytes.size();
+  }
 
  private:
-  std::string bytes_;
-  std::string strings_;
+  char* next_;
+  char* string_;
+  uint64_t strings_ = 0;  // bytes of strings so far
 };
 
 class Reader {
@@ -141,6 +156,7 @@ bool read_inode(Reader* in, std::span<const Xattr> xattrs, LayerTree* tree, Inod
 std::string encode_index(const LayerTree& tree) {
   // Parents first: node numbers grow downwards only in part (a path may come back), so walk.
   std::vector<NodeId> order{kRootNode};
+  order.reserve(tree.node_count());
   for (size_t i = 0; i < order.size(); ++i) {
     if (!tree.is_directory(order[i])) continue;
     for (NodeId child = tree.node(order[i]).first_child; child != kNoNode;
@@ -148,17 +164,33 @@ std::string encode_index(const LayerTree& tree) {
       if (tree.present(child)) order.push_back(child);
     }
   }
-  std::unordered_map<InodeId, uint32_t> inode_number;
+  constexpr uint32_t kNone = UINT32_MAX;
+  std::vector<uint32_t> inode_number(tree.inode_count(), kNone);
   std::vector<InodeId> inodes;
-  std::unordered_map<NodeId, uint32_t> node_number;
+  std::vector<uint32_t> node_number(tree.node_count(), 0);
+  Counts counts;
   for (const NodeId id : order) {
-    node_number.emplace(id, static_cast<uint32_t>(node_number.size()));
-    const InodeId inode = tree.node(id).inode;
-    if (inode_number.emplace(inode, static_cast<uint32_t>(inodes.size())).second) {
-      inodes.push_back(inode);
-    }
+    const Node& node = tree.node(id);
+    node_number[id] = counts.nodes++;
+    counts.strings += node.name.size();
+    if (inode_number[node.inode] != kNone) continue;
+    inode_number[node.inode] = counts.inodes++;
+    inodes.push_back(node.inode);
+    const Inode& inode = tree.inode(node.inode);
+    counts.strings += inode.target.size();
+    counts.xattrs += static_cast<uint32_t>(inode.xattrs.size());
+    for (const auto& [name, value] : inode.xattrs) counts.strings += name.size() + value.size();
   }
-  Writer out;
+  const size_t strings_at = kHeaderBytes + size_t{counts.inodes} * kInodeBytes +
+                            size_t{counts.xattrs} * kXattrBytes + size_t{counts.nodes} * kNodeBytes;
+  std::string bytes(strings_at + counts.strings + sizeof(uint32_t), '\0');
+  Writer out(bytes.data(), strings_at);
+  out.raw(kMagic);
+  out.number<uint32_t>(kIndexVersion);
+  out.number<uint32_t>(counts.nodes);
+  out.number<uint32_t>(counts.inodes);
+  out.number<uint32_t>(counts.xattrs);
+  out.number<uint64_t>(counts.strings);
   uint32_t xattr_count = 0;
   for (const InodeId id : inodes) {
     write_inode(tree.inode(id), xattr_count, &out);
@@ -177,16 +209,10 @@ std::string encode_index(const LayerTree& tree) {
     out.number<uint8_t>((node.implicit ? kImplicitFlag : 0) | (node.opaque ? kOpaqueFlag : 0));
     out.text(node.name);
   }
-  Writer header;
-  header.bytes().append(kMagic);
-  header.number<uint32_t>(kIndexVersion);
-  header.number<uint32_t>(static_cast<uint32_t>(order.size()));
-  header.number<uint32_t>(static_cast<uint32_t>(inodes.size()));
-  header.number<uint32_t>(xattr_count);
-  header.number<uint64_t>(out.strings().size());
-  header.bytes().append(out.bytes()).append(out.strings());
-  header.number<uint32_t>(checksum(header.bytes()));
-  return std::move(header.bytes());
+  const size_t body = bytes.size() - sizeof(uint32_t);
+  Writer trailer(bytes.data() + body, 0);
+  trailer.number<uint32_t>(checksum(std::string_view(bytes).substr(0, body)));
+  return bytes;
 }
 
 Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const std::string& path) {

@@ -1,7 +1,7 @@
 // Starts one layer's job in the addon and turns what it gives back into our report and errors.
 
 import { UnpackError } from '../errors.js';
-import type { LayerOptions, LayerResult, SettleResult } from '../native/index.js';
+import type { LayerOptions, SettleResult } from '../native/index.js';
 import type { ResolvedOptions } from './options.js';
 import type { LayerReport } from './report.js';
 
@@ -12,12 +12,12 @@ export function jobOptions(
   return { format: options.format, policies: options.policies, limits: options.limits };
 }
 
-/** Puts the two results of a job together. */
+/** The report of a settled layer. */
 export function layerReport(
   identity: Pick<LayerReport, 'mediaType' | 'chainID' | 'path'>,
-  result: LayerResult,
-  settled: Pick<SettleResult, 'replanned' | 'notes'>,
+  settled: Pick<SettleResult, 'layer' | 'replanned' | 'notes'>,
 ): LayerReport {
+  const result = settled.layer;
   return {
     digest: result.digest,
     mediaType: identity.mediaType,

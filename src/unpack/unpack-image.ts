@@ -269,7 +269,7 @@ class ImageUnpack {
     let below = bottom;
     for (const { index, job, tracked } of running) {
       const { descriptor, chainID } = this.#layer(index);
-      const result = await job.done;
+      await job.done;
       this.#throwIfFailed();
       tracked.phase = 'settling';
       try {
@@ -280,7 +280,7 @@ class ImageUnpack {
         this.#trees.push(below);
         const place = flatRoot ? flatRootName : layerPath(index);
         const identity = { mediaType: descriptor.mediaType, chainID, path: place };
-        const report = layerReport(identity, result, settled);
+        const report = layerReport(identity, settled);
         if (!flatRoot) {
           await this.#target.commitLayer(index, report);
         }

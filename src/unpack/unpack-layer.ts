@@ -130,7 +130,7 @@ export async function unpackLayer(
         const diffIDs = [...parents.map((parent) => parent.diffID), result.diffID];
         const known = diffIDs.filter((diffID) => diffID !== undefined);
         const chain = known.length === diffIDs.length ? chainID(known) : '';
-        return layerReport({ mediaType, chainID: chain, path: directory }, result, settled);
+        return layerReport({ mediaType, chainID: chain, path: directory }, settled);
       },
     ).finally(async () => {
       sampler.stop();
