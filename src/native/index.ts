@@ -15,4 +15,5 @@ export type {
   SettleResult,
   StageTimes,
 } from './binding.js';
+export { type FileLock, tryLockFile } from './file-lock.js';
 export { addonCandidates, loadBinding, loadFrom } from './load.js';

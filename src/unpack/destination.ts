@@ -14,7 +14,8 @@ import {
 } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
-import { type DestinationLock, lockDestination } from './destination-lock.js';
+import type { FileLock } from '../native/index.js';
+import { lockDestination } from './destination-lock.js';
 import { flatRootName, layerName, parseImageJson, treeIndexName } from './image-json.js';
 import type { Format, Policies } from './options.js';
 import { removeTree } from './remove-tree.js';
@@ -46,14 +47,9 @@ export class Destination {
   /** An earlier call on this destination was interrupted, or had finished. */
   readonly resumed: boolean;
   readonly #created: boolean;
-  readonly #lock: DestinationLock;
+  readonly #lock: FileLock;
 
-  private constructor(
-    directory: string,
-    resumed: boolean,
-    created: boolean,
-    lock: DestinationLock,
-  ) {
+  private constructor(directory: string, resumed: boolean, created: boolean, lock: FileLock) {
     this.directory = directory;
     this.resumed = resumed;
     this.#created = created;
