@@ -26,6 +26,7 @@ export interface DatabaseOptions {
 /** What a transaction can see and, in {@link Database.update}, change. Not to be used after it. */
 export class Transaction {
   readonly #tree: Tree;
+  readonly #writable: boolean;
   readonly #snapshots = new Map<string, SnapshotStore>();
   readonly namespaces: NamespaceStore;
   readonly images: ImageStore;
@@ -36,8 +37,9 @@ export class Transaction {
   /** When it began: what leases expire by. */
   readonly now: Time;
 
-  constructor(tree: Tree, namespace: string, now: Time) {
+  constructor(tree: Tree, namespace: string, now: Time, writable: boolean) {
     this.#tree = tree;
+    this.#writable = writable;
     this.namespace = namespace;
     this.now = now;
     this.namespaces = new NamespaceStore(tree);
@@ -47,9 +49,13 @@ export class Transaction {
     this.containers = new ContainerStore(tree, namespace);
   }
 
-  /** The same transaction in another namespace. */
+  /** The same transaction in another namespace, which it makes where it can. */
   in(namespace: string): Transaction {
-    return new Transaction(this.#tree, checkIdentifier('namespace', namespace), this.now);
+    checkIdentifier('namespace', namespace);
+    if (this.#writable) {
+      this.namespaces.ensure(namespace);
+    }
+    return new Transaction(this.#tree, namespace, this.now, this.#writable);
   }
 
   /** The snapshots of a snapshotter: `overlayfs`, `native`, `aufs`. */
@@ -67,6 +73,22 @@ export class Transaction {
   snapshotters(): string[] {
     const prefix = `${buckets.sequences}\t`;
     return Array.from(this.#tree.keys(prefix), (key) => key.slice(prefix.length));
+  }
+
+  /** The refs of all ingests that a lease of any namespace holds. */
+  leasedIngests(): Set<string> {
+    const refs = new Set<string>();
+    for (const { name } of this.namespaces.list()) {
+      const { leases } = this.in(name);
+      for (const { id } of leases.list()) {
+        for (const resource of leases.resources(id)) {
+          if (resource.type === 'ingests') {
+            refs.add(resource.id);
+          }
+        }
+      }
+    }
+    return refs;
   }
 
   /** The tree itself; for garbage collection, which reads all of it. */
@@ -114,7 +136,9 @@ export class Database {
    * what that has changed.
    */
   view<T>(work: (transaction: Transaction) => T): T {
-    return this.#tree.view(() => work(new Transaction(this.#tree, this.namespace, Date.now())));
+    return this.#tree.view(() =>
+      work(new Transaction(this.#tree, this.namespace, Date.now(), false)),
+    );
   }
 
   /**
@@ -126,7 +150,7 @@ export class Database {
    */
   update<T>(work: (transaction: Transaction) => T): T {
     return this.#tree.update(() => {
-      const transaction = new Transaction(this.#tree, this.namespace, Date.now());
+      const transaction = new Transaction(this.#tree, this.namespace, Date.now(), true);
       const result = work(transaction);
       transaction.namespaces.ensure(this.namespace);
       return result;

@@ -1,0 +1,277 @@
+// Writes one blob: into its ingest, where another call can go on with it, and at the end under its digest.
+
+import { createHash, type Hash } from 'node:crypto';
+import { existsSync, renameSync } from 'node:fs';
+import { type FileHandle, open, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { UnpackError } from '../errors.js';
+import type { ContentInfo, Database, LabelChanges, Time } from '../metadata/index.js';
+import type { FileLock } from '../native/index.js';
+import { type DigestAlgorithm, parseDigest } from '../oci/index.js';
+import { type IngestStatus, ingestStatus, lockIngest, removeIngest } from './ingests.js';
+import { blobPath, ingestDirectory, makeDurableDirectory, syncDirectory } from './layout.js';
+import { noteBlob, removeUnrecorded } from './records.js';
+
+const readSize = 1024 * 1024;
+
+/** What a writer is told beforehand. */
+export interface WriterOptions {
+  /** Bytes of the blob. What is there already of an ingest is forgotten when it has more. */
+  size?: number | undefined;
+  /** Of the blob. What is there already of an ingest with another one is forgotten. */
+  digest?: string | undefined;
+}
+
+/** What is known at the end. */
+export interface CommitOptions {
+  size?: number | undefined;
+  digest?: string | undefined;
+  /** Merged into those that the blob has where it is there already. */
+  labels?: LabelChanges | undefined;
+  /** The id of a lease that holds the blob from the beginning. */
+  lease?: string | undefined;
+}
+
+/** What a writer needs of its store. */
+export interface WriterContext {
+  root: string;
+  database: Database;
+}
+
+/**
+ * The only writer of its ref. End it with `commit`, `close` (the ingest stays, to go on with) or `abort` (it
+ * does not). An error of the file system removes the ingest; calls after that fail.
+ */
+export class ContentWriter {
+  readonly ref: string;
+  readonly #context: WriterContext;
+  readonly #directory: string;
+  readonly #options: WriterOptions;
+  readonly #lock: FileLock;
+  readonly #file: FileHandle;
+  readonly #startedAt: Time;
+  #hash: Hash;
+  #algorithm: DigestAlgorithm;
+  #offset = 0;
+  #ended = false;
+
+  private constructor(
+    context: WriterContext,
+    ref: string,
+    options: WriterOptions,
+    held: { directory: string; lock: FileLock; file: FileHandle; startedAt: Time },
+  ) {
+    this.#context = context;
+    this.ref = ref;
+    this.#options = options;
+    this.#directory = held.directory;
+    this.#lock = held.lock;
+    this.#file = held.file;
+    this.#startedAt = held.startedAt;
+    this.#algorithm = algorithmOf(options.digest) ?? 'sha256';
+    this.#hash = createHash(this.#algorithm);
+  }
+
+  /** Begins an ingest, or goes on with the one that there is: see `offset`. `ERR_STORE_BUSY` */
+  static async open(
+    context: WriterContext,
+    ref: string,
+    options: WriterOptions,
+  ): Promise<ContentWriter> {
+    const directory = ingestDirectory(context.root, ref);
+    const lock = await lockIngest(directory, ref);
+    let file: FileHandle | undefined;
+    try {
+      const found = await ingestStatus(context.root, ref);
+      const resumes = found !== undefined && fits(found, options);
+      const startedAt = resumes ? found.startedAt : Date.now();
+      if (!resumes) {
+        await begin(directory, ref, startedAt, options);
+      }
+      file = await open(path.join(directory, 'data'), resumes ? 'r+' : 'w+', 0o600);
+      const held = { directory, lock, file, startedAt };
+      const writer = new ContentWriter(context, ref, options, held);
+      await writer.#rehash();
+      return writer;
+    } catch (error) {
+      await file?.close().catch(() => {});
+      await removeIngest(directory, lock).catch(() => {});
+      throw UnpackError.fromSystem(error, directory);
+    }
+  }
+
+  /** Bytes that are there: where to go on from. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  status(): IngestStatus {
+    return {
+      ref: this.ref,
+      offset: this.#offset,
+      total: this.#options.size,
+      expected: this.#options.digest,
+      startedAt: this.#startedAt,
+      updatedAt: Date.now(),
+    };
+  }
+
+  /**
+   * Appends. One call at a time; the bytes must stay as they are until it is done.
+   *
+   * @throws UnpackError `ERR_SIZE_MISMATCH` beyond the size, `ERR_NO_SPACE`, `ERR_IO`; the ingest is gone then
+   */
+  async write(chunk: Uint8Array): Promise<void> {
+    this.#check();
+    const { size } = this.#options;
+    if (size !== undefined && this.#offset + chunk.length > size) {
+      await this.abort();
+      throw new UnpackError('ERR_SIZE_MISMATCH', `ref ${this.ref}: is longer than ${size} bytes`);
+    }
+    await this.#guard(async () => {
+      for (let at = 0; at < chunk.length; ) {
+        const left = chunk.length - at;
+        at += (await this.#file.write(chunk, at, left, this.#offset + at)).bytesWritten;
+      }
+    });
+    this.#hash.update(chunk);
+    this.#offset += chunk.length;
+  }
+
+  /** Forgets what is there. */
+  async reset(): Promise<void> {
+    this.#check();
+    await this.#guard(() => this.#file.truncate(0));
+    this.#offset = 0;
+    this.#hash = createHash(this.#algorithm);
+  }
+
+  /**
+   * Checks size and digest, puts the blob under its digest, on the disk, and notes it in the metadata. Where it is
+   * there already (somebody was quicker), that one stays and has the labels merged into it.
+   *
+   * @throws UnpackError `ERR_SIZE_MISMATCH`, `ERR_DIGEST_MISMATCH`, `ERR_NO_SPACE`, `ERR_IO`; the ingest is gone then
+   */
+  async commit(options: CommitOptions = {}): Promise<ContentInfo> {
+    this.#check();
+    const size = options.size ?? this.#options.size ?? this.#offset;
+    const expected = options.digest ?? this.#options.digest;
+    return this.#guard(async () => {
+      if (this.#offset !== size) {
+        const has = `has ${this.#offset} bytes, not ${size}`;
+        throw new UnpackError('ERR_SIZE_MISMATCH', `ref ${this.ref}: ${has}`);
+      }
+      const algorithm = algorithmOf(expected) ?? this.#algorithm;
+      if (algorithm !== this.#algorithm) {
+        this.#algorithm = algorithm;
+        await this.#rehash();
+      }
+      const digest = `${algorithm}:${this.#hash.digest('hex')}`;
+      if (expected !== undefined && digest !== expected) {
+        const has = `has the digest ${digest}, not ${expected}`;
+        throw new UnpackError('ERR_DIGEST_MISMATCH', `ref ${this.ref}: ${has}`);
+      }
+      const blob = blobPath(this.#context.root, digest);
+      await this.#file.chmod(0o444);
+      await this.#file.sync();
+      await makeDurableDirectory(path.dirname(blob));
+      const info = this.#publish(digest, blob, options);
+      await this.#end();
+      return info;
+    });
+  }
+
+  /** Ends it; the ingest stays. May be called twice. */
+  async close(): Promise<void> {
+    if (!this.#ended) {
+      this.#ended = true;
+      await this.#file.close().catch(() => {});
+      await this.#lock.release();
+    }
+  }
+
+  /** Ends it and removes the ingest. May be called twice. */
+  async abort(): Promise<void> {
+    if (!this.#ended) {
+      await this.#end();
+    }
+  }
+
+  #publish(digest: string, blob: string, { labels, lease }: CommitOptions): ContentInfo {
+    const { root, database } = this.#context;
+    try {
+      return database.update((tx) => {
+        if (!tx.content.has(digest) || !existsSync(blob)) {
+          renameSync(path.join(this.#directory, 'data'), blob);
+          syncDirectory(path.dirname(blob));
+        }
+        return noteBlob(tx, { digest, size: this.#offset, labels, lease });
+      });
+    } catch (error) {
+      removeUnrecorded(database, root, [digest]);
+      throw error;
+    }
+  }
+
+  /** Reads what is in the file and hashes it. */
+  async #rehash(): Promise<void> {
+    this.#hash = createHash(this.#algorithm);
+    this.#offset = 0;
+    const buffer = Buffer.allocUnsafe(readSize);
+    for (;;) {
+      const { bytesRead } = await this.#file.read(buffer, 0, readSize, this.#offset);
+      if (bytesRead === 0) {
+        return;
+      }
+      this.#hash.update(buffer.subarray(0, bytesRead));
+      this.#offset += bytesRead;
+    }
+  }
+
+  /** Runs a step; when it fails, the ingest goes. */
+  async #guard<T>(step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      await this.abort().catch(() => {});
+      throw UnpackError.fromSystem(error, this.#directory);
+    }
+  }
+
+  async #end(): Promise<void> {
+    this.#ended = true;
+    await this.#file.close().catch(() => {});
+    await removeIngest(this.#directory, this.#lock);
+  }
+
+  #check(): void {
+    if (this.#ended) {
+      throw new UnpackError('ERR_INVALID_ARGUMENT', `ref ${this.ref}: the writer has ended`);
+    }
+  }
+}
+
+function algorithmOf(digest: string | undefined): DigestAlgorithm | undefined {
+  return digest === undefined ? undefined : parseDigest(digest)?.algorithm;
+}
+
+/** Whether what is there can be the beginning of what is wanted. */
+function fits(found: IngestStatus, { size, digest }: WriterOptions): boolean {
+  return (
+    (digest === undefined || found.expected === undefined || found.expected === digest) &&
+    (size === undefined || found.offset <= size)
+  );
+}
+
+async function begin(
+  directory: string,
+  ref: string,
+  startedAt: Time,
+  { size, digest }: WriterOptions,
+): Promise<void> {
+  await writeFile(path.join(directory, 'data'), '', { mode: 0o600 });
+  await writeFile(path.join(directory, 'total'), size === undefined ? '' : String(size));
+  await writeFile(path.join(directory, 'expected'), digest ?? '');
+  await writeFile(path.join(directory, 'startedat'), new Date(startedAt).toISOString());
+  await writeFile(path.join(directory, 'ref'), ref);
+}
