@@ -16,7 +16,7 @@ import {
 const labelNumbers = new Map(knownLabels.map((label, number) => [label, number]));
 
 /** Name, value, name, value...; the name a number where it is a known one. */
-type FlatLabels = (string | number)[];
+export type FlatLabels = (string | number)[];
 
 type StoredImage = [FlatLabels, number, number, string, string, number, string?];
 type StoredContent = [FlatLabels, number, number, number];
@@ -180,4 +180,19 @@ export function decodeLease(id: string, value: unknown): Lease {
     createdAt,
     expiresAt: expiresAt === 0 ? undefined : expiresAt,
   };
+}
+
+/** For garbage collection: the digest alone. */
+export function imageTargetOf(value: unknown): string {
+  return (value as StoredImage)[4];
+}
+
+export function containerReferenceOf(value: unknown): { snapshotter: string; snapshotKey: string } {
+  const [, , , , snapshotter, snapshotKey] = value as StoredContainer;
+  return { snapshotter, snapshotKey };
+}
+
+export function leaseExpiryOf(value: unknown): number | undefined {
+  const expiresAt = (value as StoredLease)[2];
+  return expiresAt === 0 ? undefined : expiresAt;
 }

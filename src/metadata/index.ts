@@ -4,6 +4,7 @@ export type { ContainerStore } from './containers.js';
 export type { ContentInfoStore } from './contents.js';
 export { Database, type DatabaseOptions, type Transaction } from './database.js';
 export { compileFilters, type FieldOf, labelField, type Predicate } from './filters.js';
+export { type Garbage, gc, type Reference, why } from './gc.js';
 export type { ImageStore } from './images.js';
 export type { LeaseStore } from './leases.js';
 export { checkIdentifier, checkLabels, checkName } from './names.js';

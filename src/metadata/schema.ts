@@ -173,9 +173,9 @@ export type LeaseResource = Resource;
 export const gcLabels = {
   /** On content and snapshots: keeps it, whatever the value. */
   root: 'containerd.io/gc.root',
-  /** `...content`, `...content.<anything>`: digest of a blob that this resource needs. */
+  /** `...content`, `...content.<anything>`, `...content/<anything>`: digest of a blob that this resource needs. */
   refContent: 'containerd.io/gc.ref.content',
-  /** `...snapshot.<snapshotter>`, with `.` or `/` and anything after it: key of a snapshot that this resource needs. */
+  /** `...snapshot.<snapshotter>`, with `/` and anything after it: key of a snapshot that this resource needs. */
   refSnapshot: 'containerd.io/gc.ref.snapshot.',
   /** On a lease: holds its resources alone and not what they refer to. */
   flat: 'containerd.io/gc.flat',
