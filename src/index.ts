@@ -8,6 +8,13 @@
 import { readFileSync } from 'node:fs';
 
 export {
+  type CheckStatus,
+  type ExamineHostOptions,
+  examineHost,
+  type HostCheck,
+  type HostReport,
+} from './doctor/index.js';
+export {
   type ErrorInfo,
   errorCodes,
   errorTable,
