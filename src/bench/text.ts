@@ -8,12 +8,12 @@ import {
   printable,
   shortDigest,
   table,
+  wrap,
 } from '../cli/text.js';
 import type { BenchHost } from './host.js';
 import type { Row } from './measure.js';
 import type { BenchReport, ImageResult } from './run.js';
 
-const width = 80;
 const shownDifferences = 10;
 
 /** A bench's report as lines. */
@@ -107,19 +107,4 @@ function differenceLines({ title, differences }: Row): string[] {
 function formatDuration2(milliseconds: number): string {
   const seconds = milliseconds / 1000;
   return seconds < 100 ? `${seconds.toFixed(seconds < 1 ? 3 : 2)} s` : formatDuration(milliseconds);
-}
-
-/** Breaks text at spaces, so that it fits 80 columns. */
-export function wrap(text: string): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = `  ${word}`;
-    } else {
-      line = line === '' ? word : `${line} ${word}`;
-    }
-  }
-  return [...lines, line];
 }

@@ -3,6 +3,8 @@
 import { Command, CommanderError } from 'commander';
 import { version } from '../index.js';
 import { benchCommand } from './commands/bench.js';
+import { demoCommand } from './commands/demo.js';
+import { doctorCommand } from './commands/doctor.js';
 import { inspectCommand } from './commands/inspect.js';
 import { mountCommand, umountCommand } from './commands/mount.js';
 import { unpackCommand } from './commands/unpack.js';
@@ -17,6 +19,8 @@ const factories: readonly CommandFactory[] = [
   inspectCommand,
   mountCommand,
   umountCommand,
+  demoCommand,
+  doctorCommand,
   benchCommand,
 ];
 

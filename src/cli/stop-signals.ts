@@ -1,17 +1,25 @@
-// SIGINT, SIGTERM and SIGHUP: the first one cancels, and the command ends when it has cleaned up; a second one
+// SIGINT, SIGTERM and SIGHUP: the first one cancels, and the command ends when it has cleaned up; a later one
 // ends the process at once.
 
 import { constants } from 'node:os';
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
+/** One stop may come as two signals: timeout(1) and others signal both the process and its group. */
+const togetherMilliseconds = 1000;
+
 export class StopSignals {
   readonly #controller = new AbortController();
   #received: (typeof signals)[number] | undefined;
+  #receivedAt = 0;
   readonly #handler = (name: NodeJS.Signals) => {
     if (this.#received !== undefined) {
+      if (performance.now() - this.#receivedAt < togetherMilliseconds) {
+        return;
+      }
       process.exit(exitCodeOf(name));
     }
+    this.#receivedAt = performance.now();
     this.#received = name as (typeof signals)[number];
     this.#controller.abort(new Error(`stopped by ${name}`));
   };

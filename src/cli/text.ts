@@ -93,3 +93,18 @@ export function table(
     )
     .join('\n');
 }
+
+/** Breaks text at spaces, so that it fits `width` columns; lines after the first begin with `hanging`. */
+export function wrap(text: string, width = 80, hanging = '  '): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = `${hanging}${word}`;
+    } else {
+      line = line === '' ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line];
+}

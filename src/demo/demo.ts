@@ -5,8 +5,8 @@ import path from 'node:path';
 import { describeHost } from '../bench/host.js';
 import { type ImageResult, measureImage } from '../bench/run.js';
 import { withScratch } from '../bench/scratch.js';
-import { footnotes, hostLines, rowLines, wrap } from '../bench/text.js';
-import { formatBytes, formatCount, plural, printable, table } from '../cli/text.js';
+import { footnotes, hostLines, rowLines } from '../bench/text.js';
+import { formatBytes, formatCount, plural, printable, table, wrap } from '../cli/text.js';
 import { type DemoBlob, makeDemoImage } from './image.js';
 
 /** Options of {@link runDemo}. */

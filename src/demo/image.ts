@@ -70,7 +70,7 @@ export async function writeImage(
   const blobs = path.join(directory, 'blobs/sha256');
   await mkdir(blobs, { recursive: true });
   const digests = new Map<string, string>();
-  const written = await Promise.all(
+  const written = await allEnded(
     layers.map((layer, index) => writeLayer(blobs, layer, index, digests, signal)),
   );
   await writeLayout(directory, blobs, written);
@@ -85,6 +85,12 @@ export async function writeImage(
     truth: truthOf(layers, digests),
     files: layers.flatMap(({ entries }) => entries).filter(({ type }) => type === 'file').length,
   };
+}
+
+/** As Promise.all, but fails only when all have ended: nothing may write where a failure is cleaned up after. */
+async function allEnded<T>(promises: Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
 }
 
 /** Passes bytes on while hashing and counting them. */
@@ -121,9 +127,9 @@ async function writeLayer(
           digests.set(`${index}:${entry.path}`, sha256(body));
         }
         await new Promise<void>((resolve, reject) => {
-          pack.entry(headerOf(entry, body.length), body, (error) =>
-            error ? reject(error) : resolve(),
-          );
+          const written = (error?: Error | null) => (error ? reject(error) : resolve());
+          // A pack that is destroyed tells it by this event only.
+          pack.entry(headerOf(entry, body.length), body, written).on('error', reject);
         });
       }
       pack.finalize();
@@ -138,7 +144,7 @@ async function writeLayer(
   // Level 1: what inflating costs hardly depends on the level, and making the image shall not take long.
   const gzip = createGzip({ level: 1, chunkSize: 1 << 18 });
   const flow = pipeline(pack, tar, gzip, blob, createWriteStream(temporary), { signal });
-  await Promise.all([feed(), flow]);
+  await allEnded([feed(), flow]);
   const digest = blob.digest();
   await rename(temporary, path.join(blobs, digest));
   return {
