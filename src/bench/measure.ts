@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { compareTrees, type Difference, type Tree } from '../demo/tree.js';
 import { UnpackError } from '../index.js';
-import { removeTree } from '../unpack/remove-tree.js';
+import { removeTree } from '../native/index.js';
 import type { Contender, UnpackFacts, View } from './contender.js';
 import type { BenchImage } from './image.js';
 import { type Statistics, statistics } from './statistics.js';

@@ -11,7 +11,7 @@ import {
   unmount,
   unpackImage,
 } from '../index.js';
-import { removeTree } from '../unpack/remove-tree.js';
+import { removeTree } from '../native/index.js';
 import type { Contender, UnpackFacts } from './contender.js';
 import type { BenchImage } from './image.js';
 

@@ -1,7 +1,7 @@
 // A scratch directory for the time of a call, gone afterwards also when the call fails or is cancelled.
 
 import { UnpackError } from '../index.js';
-import { removeTree } from '../unpack/remove-tree.js';
+import { removeTree } from '../native/index.js';
 import { makeScratchDirectory } from './file-system.js';
 
 /** Runs `body` with an empty directory, made in `parent` or in the best place for it. */

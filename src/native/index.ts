@@ -2,6 +2,7 @@
 
 export type {
   Binding,
+  CopyCounts,
   FileWindow,
   Group,
   LayerCounts,
@@ -17,3 +18,4 @@ export type {
 } from './binding.js';
 export { type FileLock, tryLockFile } from './file-lock.js';
 export { addonCandidates, loadBinding, loadFrom } from './load.js';
+export { removeTree } from './remove-tree.js';

@@ -14,11 +14,10 @@ import {
 } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
-import type { FileLock } from '../native/index.js';
+import { type FileLock, removeTree } from '../native/index.js';
 import { lockDestination } from './destination-lock.js';
 import { flatRootName, layerName, parseImageJson, treeIndexName } from './image-json.js';
 import type { Format, Policies } from './options.js';
-import { removeTree } from './remove-tree.js';
 import type { ImageJson, LayerReport } from './report.js';
 
 /** What makes two unpacks the same: only then is one completed by the other. */

@@ -5,13 +5,12 @@ import { access, constants, mkdir, readdir, readFile, rename, stat } from 'node:
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
-import { type LayerJob, type LayerTree, loadBinding } from '../native/index.js';
+import { type LayerJob, type LayerTree, loadBinding, removeTree } from '../native/index.js';
 import { chainID } from '../oci/index.js';
 import { abortError, jobOptions, layerReport, throwIfAborted, withSignal } from './layer-run.js';
 import { feedJob, type LayerSource, openLayerSource } from './layer-source.js';
 import { type CommonOptions, resolveOptions } from './options.js';
 import { ProgressSampler } from './progress.js';
-import { removeTree } from './remove-tree.js';
 import type { LayerReport } from './report.js';
 import { Spool } from './spool.js';
 

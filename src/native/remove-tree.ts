@@ -2,7 +2,7 @@
 // which fs.rm gives up.
 
 import { lstat } from 'node:fs/promises';
-import { loadBinding } from '../native/index.js';
+import { loadBinding } from './load.js';
 
 /** Removes `file` and all below it, crossing no mount and following no symlink; nothing there is fine. */
 export async function removeTree(file: string): Promise<void> {
