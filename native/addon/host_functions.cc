@@ -31,6 +31,13 @@ Napi::Value mount_overlay_function(const Napi::CallbackInfo& info) {
   options.work = fields.optional_text("work").value_or("");
   options.target = fields.text("target");
   options.userxattr = fields.boolean("userxattr");
+  if (fields.has("options")) {
+    const Napi::Value more = fields.value("options");
+    if (!more.IsArray()) fields.fail("options", "is not an array");
+    for (uint32_t i = 0; fields.ok() && i < more.As<Napi::Array>().Length(); ++i) {
+      options.options.push_back(more.As<Napi::Array>().Get(i).ToString().Utf8Value());
+    }
+  }
   if (!fields.ok()) return info.Env().Undefined();
   return run_apart<bool>(
       info.Env(), [options] { return done(mount_overlay(options)); }, undefined);
@@ -44,6 +51,19 @@ Napi::Value mount_bind_function(const Napi::CallbackInfo& info) {
   if (!fields.ok()) return info.Env().Undefined();
   return run_apart<bool>(
       info.Env(), [=] { return done(mount_bind(source, target, read_only)); }, undefined);
+}
+
+Napi::Value mount_plain_function(const Napi::CallbackInfo& info) {
+  Fields fields(info[0], "options");
+  const std::string type = fields.text("type");
+  const std::string source = fields.text("source");
+  const std::string target = fields.text("target");
+  const std::string data = fields.text("data");
+  const bool read_only = fields.boolean("readOnly");
+  if (!fields.ok()) return info.Env().Undefined();
+  return run_apart<bool>(
+      info.Env(), [=] { return done(mount_plain(type, source, target, data, read_only)); },
+      undefined);
 }
 
 Napi::Value unmount_function(const Napi::CallbackInfo& info) {
@@ -85,6 +105,7 @@ Napi::Value probe_function(const Napi::CallbackInfo& info) {
 void add_host_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("mountOverlay", Napi::Function::New(env, mount_overlay_function, "mountOverlay"));
   exports.Set("mountBind", Napi::Function::New(env, mount_bind_function, "mountBind"));
+  exports.Set("mountPlain", Napi::Function::New(env, mount_plain_function, "mountPlain"));
   exports.Set("unmount", Napi::Function::New(env, unmount_function, "unmount"));
   exports.Set("probeHost", Napi::Function::New(env, probe_function, "probeHost"));
 }

@@ -11,6 +11,7 @@
 #include "addon/layer_job_object.h"
 #include "addon/objects.h"
 #include "addon/promise.h"
+#include "addon/tree_functions.h"
 #include "apply/remove.h"
 #include "apply/scan_tree.h"
 #include "decode/decoder.h"
@@ -157,6 +158,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("removeTree", remove_host);
   add("tryLock", try_lock);
   add_host_functions(env, exports);
+  add_tree_functions(env, exports);
   return exports;
 }
 

@@ -15,7 +15,8 @@ namespace ociunpack {
 namespace {
 
 // Copies [offset, end) of the lower file through memory.
-Status copy_bytes(int from, FileWriter* to, uint64_t offset, uint64_t end, const std::string& path) {
+Status copy_bytes(int from, FileWriter* to, uint64_t offset, uint64_t end,
+                  const std::string& path) {
   std::vector<uint8_t> buffer(1 << 20);
   while (offset < end) {
     const size_t want = std::min<uint64_t>(buffer.size(), end - offset);
@@ -35,7 +36,7 @@ Status copy_content(int from, FileWriter* to, uint64_t size, const std::string& 
   if (to->clone_from(from)) return {};
   for (uint64_t at = 0; at < size;) {
     const off_t data = ::lseek(from, static_cast<off_t>(at), SEEK_DATA);
-    if (data < 0 && errno == ENXIO) return {};  // only a hole is left
+    if (data < 0 && errno == ENXIO) return {};                  // only a hole is left
     if (data < 0) return copy_bytes(from, to, at, size, path);  // no support for holes
     const off_t hole = ::lseek(from, data, SEEK_HOLE);
     const uint64_t end = hole < 0 ? size : std::min<uint64_t>(static_cast<uint64_t>(hole), size);

@@ -111,7 +111,8 @@ enum class Tried : uint8_t { kDone, kUnsupported };
 Result<Tried> mount_by_context(const OverlayMount& options) {
   OverlayContext context;
   if (!context.open()) {
-    if (errno == ENOSYS || errno == EPERM) return Tried::kUnsupported;  // EPERM: seccomp's no, or ours
+    if (errno == ENOSYS || errno == EPERM)
+      return Tried::kUnsupported;  // EPERM: seccomp's no, or ours
     return mount_error(errno, "fsopen", options.target, "overlay");
   }
   for (size_t i = 0; i < options.lowers.size(); ++i) {
@@ -131,6 +132,14 @@ Result<Tried> mount_by_context(const OverlayMount& options) {
     if (const int error = context.set_flag("userxattr")) {
       return mount_error(error, "fsconfig", options.target, "userxattr");
     }
+  }
+  for (const std::string& option : options.options) {
+    const size_t equals = option.find('=');
+    const int error =
+        equals == std::string::npos
+            ? context.set_flag(option.c_str())
+            : context.set_string(option.substr(0, equals).c_str(), option.substr(equals + 1));
+    if (error != 0) return mount_error(error, "fsconfig", options.target, option);
   }
   OCIUNPACK_TRY(context.mount_at(options.target, options.upper.empty()));
   return Tried::kDone;
@@ -172,6 +181,7 @@ Status mount_by_options(const OverlayMount& options) {
     data += ",upperdir=" + escape(options.upper) + ",workdir=" + escape(options.work);
   }
   if (options.userxattr) data += ",userxattr";
+  for (const std::string& option : options.options) data += "," + option;
   const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   if (data.size() >= page) {
     return mount_error(E2BIG, "mount", options.target,
@@ -208,11 +218,36 @@ Status mount_bind(const std::string& source, const std::string& target, bool rea
     return mount_error(errno, "mount", target, "bind of " + source);
   }
   if (!read_only) return {};
-  // A bind mount ignores the other flags; they are set by remounting (mount(2)).
+  // A bind mount ignores the other flags. mount_setattr(2) (Linux 5.12) adds this one to those that
+  // are there; in a user namespace a remount fails that does not repeat the locked ones.
+  struct mount_attr attributes {};
+  attributes.attr_set = MOUNT_ATTR_RDONLY;
+  if (::syscall(SYS_mount_setattr, AT_FDCWD, target.c_str(), 0, &attributes, sizeof attributes) ==
+      0) {
+    return {};
+  }
   if (::mount(nullptr, target.c_str(), nullptr, MS_BIND | MS_REMOUNT | kReadOnly, nullptr) != 0) {
     const int error = errno;
     ::umount2(target.c_str(), kDetach | kNoFollow);
     return mount_error(error, "mount", target, "read-only remount");
+  }
+  return {};
+}
+
+Status mount_plain(const std::string& type, const std::string& source, const std::string& target,
+                   const std::string& data, bool read_only) {
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  if (data.size() >= page) {
+    return mount_error(E2BIG, "mount", target,
+                       std::to_string(data.size()) + " bytes of options of " + type +
+                           ", mount(2) takes " + std::to_string(page));
+  }
+  const unsigned long flags = read_only ? kReadOnly : 0;
+  if (::mount(source.c_str(), target.c_str(), type.c_str(), flags, data.c_str()) != 0) {
+    const int error_number = errno;
+    Error error = mount_error(error_number, "mount", target, type);
+    if (error_number == ENODEV) error.code = Code::ERR_UNSUPPORTED;
+    return error;
   }
   return {};
 }

@@ -158,6 +158,15 @@ export interface LayerJob {
   onDrain(callback: () => void): void;
 }
 
+export interface CopyCounts {
+  /** Names that were made. */
+  entries: number;
+  /** Files whose content is shared with the original. */
+  reflinked: number;
+  /** Copied, not shared. */
+  bytes: number;
+}
+
 /** A fact about the host; what it means is said in TypeScript. */
 export interface Probe {
   id: string;
@@ -184,6 +193,17 @@ export interface Binding {
   scanTree(directory: string): Promise<LayerTree>;
   /** Removes a tree of any depth; crosses no mount, follows no symlink; nothing there is fine. */
   removeTree(path: string): Promise<void>;
+  /**
+   * Copies what lies in `from` into `to`, an empty directory, with all its metadata, hardlinks and holes; content is
+   * shared where the file system can. On `threads` threads of its own (1 to 64). Neither may be changed meanwhile.
+   */
+  copyTree(options: { from: string; to: string; threads: number }): Promise<CopyCounts>;
+  /** Gives the directory `to` owner, mode, xattrs and times of the directory `from`, without overlayfs' own xattrs. */
+  copyDirectoryMetadata(options: { from: string; to: string }): Promise<void>;
+  /** What the tree takes: bytes of allocated blocks; an inode with several names counts once, the top counts. */
+  diskUsage(directory: string): Promise<{ bytes: number; inodes: number }>;
+  /** syncfs(2) of the file system of `fd`; rejects when a write failed since `fd` was opened or last given here. */
+  syncFileSystem(fd: number): Promise<void>;
   /** flock(2), exclusive, without waiting: whether it was got. Closing the descriptor lets go of it. */
   tryLock(fd: number): boolean;
   /** `lowers` top first; without `upper` read-only. Paths are absolute. ERR_MOUNT. */
@@ -193,8 +213,18 @@ export interface Binding {
     work?: string | undefined;
     target: string;
     userxattr: boolean;
+    /** Further ones, `index=off`, `volatile`. */
+    options?: readonly string[];
   }): Promise<void>;
   mountBind(options: { source: string; target: string; readOnly: boolean }): Promise<void>;
+  /** mount(2) as it is; `data` below a page. ERR_UNSUPPORTED where the kernel has no such file system. */
+  mountPlain(options: {
+    type: string;
+    source: string;
+    target: string;
+    data: string;
+    readOnly: boolean;
+  }): Promise<void>;
   unmount(options: { target: string; lazy: boolean }): Promise<void>;
   /** Facts about the kernel and the file system of `directory`. */
   probeHost(directory: string): Promise<Probe[]>;

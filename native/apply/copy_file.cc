@@ -1,0 +1,210 @@
+#include "apply/copy_file.h"
+
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
+#include <vector>
+
+#include "base/sys.h"
+
+namespace ociunpack {
+namespace {
+
+// Bytes between two looks at `cancelled`.
+constexpr size_t kPiece = size_t{64} << 20;
+constexpr size_t kBuffer = size_t{1} << 20;
+
+class ContentCopy {
+ public:
+  ContentCopy(int from, int to, const std::string& path, const std::atomic<bool>* cancelled)
+      : from_(from), to_(to), path_(path), cancelled_(cancelled) {}
+
+  Status range(uint64_t offset, uint64_t end) {
+    while (offset < end) {
+      if (cancelled_ != nullptr && cancelled_->load(std::memory_order_relaxed)) {
+        return input_error(Code::ERR_ABORTED, "copy", path_, "cancelled");
+      }
+      if (in_kernel_) {
+        auto from_offset = static_cast<off_t>(offset);
+        auto to_offset = from_offset;
+        const ssize_t copied = ::copy_file_range(from_, &from_offset, to_, &to_offset,
+                                                 std::min<uint64_t>(end - offset, kPiece), 0);
+        if (copied > 0) {
+          offset += static_cast<uint64_t>(copied);
+          continue;
+        }
+        if (copied < 0 && errno == EINTR) continue;
+        // 0: some file systems that make up their content; the rest: not between these two.
+        if (copied < 0 && errno != EXDEV && errno != EINVAL && errno != ENOSYS &&
+            errno != EOPNOTSUPP && errno != EPERM) {
+          return system_error(errno, "copy_file_range", path_);
+        }
+        in_kernel_ = false;
+      }
+      OCIUNPACK_TRY(through_memory(&offset, end));
+    }
+    return {};
+  }
+
+ private:
+  Status through_memory(uint64_t* offset, uint64_t end) {
+    buffer_.resize(kBuffer);
+    const ssize_t got = ::pread(from_, buffer_.data(), std::min<uint64_t>(kBuffer, end - *offset),
+                                static_cast<off_t>(*offset));
+    if (got < 0 && errno == EINTR) return {};
+    if (got < 0) return system_error(errno, "pread", path_);
+    if (got == 0) {
+      return input_error(Code::ERR_IO, "copy", path_, "became shorter while it was copied");
+    }
+    for (size_t done = 0; done < static_cast<size_t>(got);) {
+      const ssize_t put = sys::pwrite(to_, buffer_.data() + done, static_cast<size_t>(got) - done,
+                                      static_cast<off_t>(*offset + done));
+      if (put < 0) return system_error(errno, "pwrite", path_);
+      done += static_cast<size_t>(put);
+    }
+    *offset += static_cast<uint64_t>(got);
+    return {};
+  }
+
+  const int from_;
+  const int to_;
+  const std::string& path_;
+  const std::atomic<bool>* cancelled_;
+  bool in_kernel_ = true;
+  std::vector<uint8_t> buffer_;
+};
+
+// There is no lsetxattrat(2) before Linux 6.13: the magic link leads to the open directory itself,
+// and the last component is not followed.
+std::string magic_path(const CopyEnd& end) {
+  std::string path = "/proc/self/fd/" + std::to_string(end.directory);
+  return path.append("/").append(end.name);
+}
+
+// What names an attribute or reads it: -1 and ERANGE where `size` is too small.
+template <typename Call>
+Result<std::string> read_all(Call call, const char* name, const std::string& path) {
+  std::string bytes(512, '\0');
+  for (;;) {
+    const ssize_t length = call(bytes.data(), bytes.size());
+    if (length >= 0) {
+      bytes.resize(static_cast<size_t>(length));
+      return bytes;
+    }
+    if (errno != ERANGE) return system_error(errno, name, path);
+    const ssize_t needed = call(nullptr, 0);
+    if (needed < 0) return system_error(errno, name, path);
+    bytes.resize(static_cast<size_t>(needed) + 64);
+  }
+}
+
+// A label of this host's policy, which the kernel gives to the copy by its own rules.
+bool is_host_label(std::string_view name) { return name == "security.selinux"; }
+
+bool is_overlay_mark(std::string_view name) {
+  return name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.");
+}
+
+Status copy_xattrs(const CopyEnd& from, const CopyEnd& to, bool overlay_marks) {
+  const std::string from_path = from.fd >= 0 ? "" : magic_path(from);
+  auto names = read_all(
+      [&](char* bytes, size_t size) {
+        return from.fd >= 0 ? ::flistxattr(from.fd, bytes, size)
+                            : ::llistxattr(from_path.c_str(), bytes, size);
+      },
+      "listxattr", from.path);
+  if (!names.ok()) {
+    if (names.error().error_number == ENOTSUP) return {};
+    return std::move(names).error();
+  }
+  const std::string& list = names.value();
+  if (list.empty()) return {};
+  const std::string to_path = to.fd >= 0 ? "" : magic_path(to);
+  for (size_t at = 0; at < list.size();) {
+    const char* name = list.c_str() + at;
+    at += std::string_view(name).size() + 1;
+    if (is_host_label(name) || (!overlay_marks && is_overlay_mark(name))) continue;
+    auto value = read_all(
+        [&](char* bytes, size_t size) {
+          return from.fd >= 0 ? ::fgetxattr(from.fd, name, bytes, size)
+                              : ::lgetxattr(from_path.c_str(), name, bytes, size);
+        },
+        "getxattr", from.path);
+    if (!value.ok()) {
+      value.error().detail = name;
+      return std::move(value).error();
+    }
+    const std::string& bytes = value.value();
+    const int result = to.fd >= 0
+                           ? sys::fsetxattr(to.fd, name, bytes.data(), bytes.size())
+                           : sys::lsetxattr(to_path.c_str(), name, bytes.data(), bytes.size());
+    if (result != 0) {
+      Error failed = system_error(errno, "setxattr", to.path, name);
+      if (failed.error_number == ENOTSUP) failed.code = Code::ERR_XATTR_UNSUPPORTED;
+      return failed;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<CopiedContent> copy_file_content(int from, int to, uint64_t size, const std::string& path,
+                                        const std::atomic<bool>* cancelled) {
+  if (size == 0) return CopiedContent{};
+  if (::ioctl(to, FICLONE, from) == 0) return CopiedContent{true, 0};
+  ContentCopy copy(from, to, path, cancelled);
+  uint64_t copied = 0;
+  uint64_t end = 0;
+  while (end < size) {
+    const off_t data = ::lseek(from, static_cast<off_t>(end), SEEK_DATA);
+    if (data < 0 && errno == ENXIO) break;  // only a hole is left
+    const uint64_t start = data < 0 ? end : static_cast<uint64_t>(data);
+    const off_t hole = data < 0 ? -1 : ::lseek(from, data, SEEK_HOLE);
+    // A file system without holes: all of it is data.
+    end = hole < 0 ? size : std::min<uint64_t>(static_cast<uint64_t>(hole), size);
+    if (start >= end) break;  // the file became shorter
+    OCIUNPACK_TRY(copy.range(start, end));
+    copied += end - start;
+  }
+  // A hole at the end; no change where the last byte was data.
+  if (sys::ftruncate(to, static_cast<off_t>(size)) != 0) {
+    return system_error(errno, "ftruncate", path);
+  }
+  return CopiedContent{false, copied};
+}
+
+Status copy_metadata(const CopyEnd& from, const CopyEnd& to, const struct stat& status,
+                     bool overlay_marks) {
+  struct stat made {};
+  const int looked = to.fd >= 0 ? ::fstat(to.fd, &made)
+                                : ::fstatat(to.directory, to.name, &made, AT_SYMLINK_NOFOLLOW);
+  if (looked != 0) return system_error(errno, "fstatat", to.path);
+  if (made.st_uid != status.st_uid || made.st_gid != status.st_gid) {
+    const int result = to.fd >= 0
+                           ? sys::fchown(to.fd, status.st_uid, status.st_gid)
+                           : sys::fchownat(to.directory, to.name, status.st_uid, status.st_gid);
+    if (result != 0) return system_error(errno, "chown", to.path);
+  }
+  OCIUNPACK_TRY(copy_xattrs(from, to, overlay_marks));
+  if (!S_ISLNK(status.st_mode)) {
+    // Also where the mode is right already: an ACL may just have changed its group bits.
+    // fchmodat(2) follows symlinks: only for what we have just made ourselves, which is none.
+    const mode_t mode = status.st_mode & 07777;
+    const int result =
+        to.fd >= 0 ? sys::fchmod(to.fd, mode) : sys::fchmodat(to.directory, to.name, mode);
+    if (result != 0) return system_error(errno, "chmod", to.path);
+  }
+  const timespec times[2] = {status.st_atim, status.st_mtim};
+  const int result =
+      to.fd >= 0 ? sys::futimens(to.fd, times) : sys::utimensat(to.directory, to.name, times);
+  if (result != 0) return system_error(errno, "utimensat", to.path);
+  return {};
+}
+
+}  // namespace ociunpack

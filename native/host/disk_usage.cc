@@ -1,0 +1,180 @@
+#include "host/disk_usage.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "base/unique_fd.h"
+
+namespace ociunpack {
+namespace {
+
+struct CloseDir {
+  void operator()(DIR* stream) const { ::closedir(stream); }
+};
+using Stream = std::unique_ptr<DIR, CloseDir>;
+
+// stat(2), st_blocks: "in units of 512 bytes", whatever the file system's block is.
+constexpr uint64_t kBlock = 512;
+// Levels whose streams stay open; deeper ones are read whole and closed, so that a tree of any
+// depth is walked with a bounded number of descriptors.
+constexpr size_t kMaxOpen = 256;
+
+class Walk {
+ public:
+  explicit Walk(std::string path) : path_(std::move(path)) {}
+
+  Result<DiskUsage> run() {
+    const int fd = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return system_error(errno, "open", path_);
+    struct stat status {};
+    if (::fstat(fd, &status) != 0) {
+      const int error = errno;
+      ::close(fd);
+      return system_error(error, "fstat", path_);
+    }
+    device_ = status.st_dev;
+    add(status);
+    OCIUNPACK_TRY(enter(fd, status.st_ino));
+    while (!levels_.empty()) OCIUNPACK_TRY(step());
+    return usage_;
+  }
+
+ private:
+  struct Level {
+    Stream stream;
+    ino_t inode = 0;
+    std::vector<std::string> directories;  // of a level that was read whole: not entered yet
+    bool whole = false;
+  };
+
+  void add(const struct stat& status) {
+    if (!S_ISDIR(status.st_mode) && status.st_nlink > 1 &&
+        !linked_.emplace(status.st_dev, status.st_ino).second) {
+      return;
+    }
+    usage_.bytes += static_cast<uint64_t>(status.st_blocks) * kBlock;
+    ++usage_.inodes;
+  }
+
+  Status enter(int fd, ino_t inode) {
+    Stream stream(::fdopendir(fd));
+    if (!stream) {
+      const int error = errno;
+      ::close(fd);
+      return system_error(error, "fdopendir", path_);
+    }
+    levels_.push_back({std::move(stream), inode, {}, false});
+    if (levels_.size() > kMaxOpen) {
+      Level& above = levels_[levels_.size() - 1 - kMaxOpen];
+      if (above.whole) {
+        above.stream.reset();
+      } else {
+        OCIUNPACK_TRY(read_whole(&above));
+      }
+    }
+    return {};
+  }
+
+  // Counts what the level still has, keeps the names of its directories, and closes it.
+  Status read_whole(Level* level) {
+    const int fd = ::dirfd(level->stream.get());
+    for (;;) {
+      errno = 0;
+      const dirent* entry = ::readdir(level->stream.get());
+      if (entry == nullptr) break;
+      std::string name = entry->d_name;
+      struct stat status {};
+      if (!look(fd, name, &status)) continue;
+      if (S_ISDIR(status.st_mode)) level->directories.push_back(std::move(name));
+    }
+    if (errno != 0) return system_error(errno, "readdir", path_);
+    level->stream.reset();
+    level->whole = true;
+    return {};
+  }
+
+  // Counts a name; false where it is nothing to go on with.
+  bool look(int fd, const std::string& name, struct stat* status) {
+    if (name == "." || name == "..") return false;
+    if (::fstatat(fd, name.c_str(), status, AT_SYMLINK_NOFOLLOW) != 0) return false;
+    if (status->st_dev != device_) return false;
+    add(*status);
+    return true;
+  }
+
+  Status step() {
+    Level& level = levels_.back();
+    if (level.whole) {
+      if (level.directories.empty()) return leave();
+      const std::string name = std::move(level.directories.back());
+      level.directories.pop_back();
+      return go_down(::dirfd(level.stream.get()), name);
+    }
+    const int fd = ::dirfd(level.stream.get());
+    for (;;) {
+      errno = 0;
+      const dirent* entry = ::readdir(level.stream.get());
+      if (entry == nullptr) {
+        if (errno != 0) return system_error(errno, "readdir", path_);
+        return leave();
+      }
+      const std::string name = entry->d_name;
+      struct stat status {};
+      if (look(fd, name, &status) && S_ISDIR(status.st_mode)) return go_down(fd, name);
+    }
+  }
+
+  Status go_down(int fd, const std::string& name) {
+    const int child = ::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (child < 0) {
+      if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return {};  // gone meanwhile
+      return system_error(errno, "openat", path_, name);
+    }
+    struct stat status {};
+    if (::fstat(child, &status) != 0 || status.st_dev != device_) {
+      ::close(child);
+      return {};
+    }
+    return enter(child, status.st_ino);
+  }
+
+  Status leave() {
+    const Level left = std::move(levels_.back());
+    levels_.pop_back();
+    if (levels_.empty() || levels_.back().stream) return {};
+    Level& above = levels_.back();
+    const int fd = ::openat(::dirfd(left.stream.get()), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return system_error(errno, "openat", path_, "..");
+    struct stat status {};
+    above.stream.reset(::fdopendir(fd));
+    if (!above.stream || ::fstat(fd, &status) != 0 || status.st_ino != above.inode) {
+      return input_error(Code::ERR_IO, "disk usage", path_, "a directory is being moved");
+    }
+    return {};
+  }
+
+  const std::string path_;
+  dev_t device_ = 0;
+  DiskUsage usage_;
+  std::vector<Level> levels_;
+  std::set<std::pair<dev_t, ino_t>> linked_;
+};
+
+}  // namespace
+
+Result<DiskUsage> disk_usage(const std::string& directory) { return Walk(directory).run(); }
+
+Status sync_file_system(int fd) {
+  if (::syncfs(fd) != 0) return system_error(errno, "syncfs", "");
+  return {};
+}
+
+}  // namespace ociunpack

@@ -1,0 +1,24 @@
+// What a directory tree takes on its file system.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+
+namespace ociunpack {
+
+struct DiskUsage {
+  uint64_t bytes = 0;   // of allocated blocks
+  uint64_t inodes = 0;  // a file with several names counts once, the directory itself counts
+};
+
+// Walks `directory`, a host path, without following symlinks or entering other mounts; names that
+// vanish meanwhile do not count. Blocks. ERR_NOT_FOUND where it is not there.
+Result<DiskUsage> disk_usage(const std::string& directory);
+
+// Writes everything of the file system that holds `fd` to its disk, and waits (syncfs(2)). Reports
+// a write that failed since `fd` was opened, or was last given here (Linux 5.8).
+Status sync_file_system(int fd);
+
+}  // namespace ociunpack
