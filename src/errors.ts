@@ -189,6 +189,11 @@ export const errorTable = {
       'The state of what is in the store does not allow the operation: a snapshot has children, a parent is not committed, a snapshot is not active.',
     fix: 'The message says what is in the way; remove or commit that first.',
   },
+  ERR_SNAPSHOT_LOST: {
+    meaning:
+      'A snapshot was not on the disk yet when an earlier boot ended; its files may be incomplete, and it is not served.',
+    fix: 'Unpack its image again, which makes it anew; containers on top of it can be used then.',
+  },
   ERR_STORE_BUSY: {
     meaning: 'Another process or call is writing the same thing.',
     fix: 'Wait for it to end and call again.',

@@ -39,6 +39,16 @@ const snapshotRecord: RecordKind<Snapshot> = {
   },
 };
 
+/** What a snapshot gets when it is committed. */
+export interface Committed {
+  usage: Usage;
+  durability: Durability;
+  /** Of the running boot; for unsynced ones. */
+  bootID?: string | undefined;
+  /** The id of a lease that holds it from now on; a lease that held the active one does not. */
+  lease?: string | undefined;
+}
+
 /** The snapshots of one snapshotter, in a transaction. */
 export class SnapshotStore {
   readonly #tree: Tree;
@@ -104,6 +114,33 @@ export class SnapshotStore {
   }
 
   /**
+   * Rejects what {@link SnapshotStore.create} and {@link SnapshotStore.adopt} would, so that it can be told before the
+   * work for it is done.
+   *
+   * @throws UnpackError as they do
+   */
+  checkCreatable(key: string, parent: string | undefined): void {
+    if (this.has(key)) {
+      this.#records.fail('ERR_STORE_EXISTS', key, 'is in the store already');
+    }
+    if (parent !== undefined && this.get(parent).kind !== 'committed') {
+      this.#records.fail('ERR_STORE_IN_USE', parent, 'is not committed and cannot be a parent');
+    }
+  }
+
+  /** Rejects what {@link SnapshotStore.commit} would. @returns the active one. @throws UnpackError as it does */
+  checkCommittable(key: string, name: string): Snapshot {
+    const active = this.get(key);
+    if (active.kind !== 'active') {
+      this.#records.fail('ERR_STORE_IN_USE', key, `is ${active.kind} and not active`);
+    }
+    if (this.has(name)) {
+      this.#records.fail('ERR_STORE_EXISTS', name, 'is in the store already');
+    }
+    return active;
+  }
+
+  /**
    * Makes the record of an active snapshot or a view, with an id that none has had. `lease`: the id of a lease that
    * holds it from the beginning.
    *
@@ -119,12 +156,7 @@ export class SnapshotStore {
   }): Snapshot {
     const { key, kind } = snapshot;
     const parent = snapshot.parent === '' ? undefined : snapshot.parent;
-    if (this.has(key)) {
-      this.#records.fail('ERR_STORE_EXISTS', key, 'is in the store already');
-    }
-    if (parent !== undefined && this.get(parent).kind !== 'committed') {
-      this.#records.fail('ERR_STORE_IN_USE', parent, 'is not committed and cannot be a parent');
-    }
+    this.checkCreatable(key, parent);
     const now = Date.now();
     const record: Snapshot = {
       key,
@@ -149,26 +181,12 @@ export class SnapshotStore {
   commit(
     key: string,
     name: string,
-    committed: {
-      usage: Usage;
+    committed: Committed & {
       /** Merged into the labels of the active one. */
       labels?: LabelChanges | undefined;
-      durability: Durability;
-      /** Of the running boot; for unsynced ones. */
-      bootID?: string | undefined;
-      /** The id of a lease that holds it from now on; a lease that held the active one does not. */
-      lease?: string | undefined;
     },
   ): Snapshot {
-    const active = this.get(key);
-    if (active.kind !== 'active') {
-      this.#records.fail('ERR_STORE_IN_USE', key, `is ${active.kind} and not active`);
-    }
-    if (this.has(name)) {
-      this.#records.fail('ERR_STORE_EXISTS', name, 'is in the store already');
-    }
-    checkNumber('usage.size', committed.usage.size);
-    checkNumber('usage.inodes', committed.usage.inodes);
+    const active = this.checkCommittable(key, name);
     this.#remove(active);
     const record: Snapshot = {
       ...active,
@@ -176,12 +194,53 @@ export class SnapshotStore {
       name,
       kind: 'committed',
       labels: mergeLabels(active.labels, committed.labels),
-      usage: { size: committed.usage.size, inodes: committed.usage.inodes },
-      durability: committed.durability,
-      bootID: committed.durability === 'unsynced' ? committed.bootID : undefined,
-      updatedAt: Date.now(),
+      ...committedFields(committed),
     };
     this.#insert(record, committed.lease);
+    return record;
+  }
+
+  /**
+   * Makes the record of a committed snapshot whose files were made elsewhere, with an id that none has had.
+   *
+   * @throws UnpackError as {@link SnapshotStore.create}
+   */
+  adopt(
+    name: string,
+    adopted: Committed & { parent?: string | undefined; labels?: Labels | undefined },
+  ): Snapshot {
+    const parent = adopted.parent === '' ? undefined : adopted.parent;
+    this.checkCreatable(name, parent);
+    const record: Snapshot = {
+      key: name,
+      name,
+      id: this.#nextID(),
+      kind: 'committed',
+      parent,
+      labels: checkLabels(adopted.labels),
+      ...committedFields(adopted),
+    };
+    this.#insert(record, adopted.lease);
+    return record;
+  }
+
+  /**
+   * Gives the committed snapshot `name` other files: a new id, and what goes with it. Parent and children stay.
+   *
+   * @throws UnpackError `ERR_STORE_NOT_FOUND`, `ERR_STORE_IN_USE` for one that is not committed
+   */
+  replace(name: string, files: Committed & { labels?: LabelChanges | undefined }): Snapshot {
+    const snapshot = this.get(name);
+    if (snapshot.kind !== 'committed') {
+      this.#records.fail('ERR_STORE_IN_USE', name, `is ${snapshot.kind} and not committed`);
+    }
+    const record: Snapshot = {
+      ...snapshot,
+      id: this.#nextID(),
+      labels: mergeLabels(snapshot.labels, files.labels),
+      ...committedFields(files),
+    };
+    this.#insert(record, files.lease);
     return record;
   }
 
@@ -248,4 +307,18 @@ export class SnapshotStore {
   #childrenOf(key: string): string {
     return `${buckets.children}\t${this.#snapshotter}\t${checkName('snapshot key', key)}\t`;
   }
+}
+
+function committedFields({ usage, durability, bootID }: Committed) {
+  checkNumber('usage.size', usage.size);
+  checkNumber('usage.inodes', usage.inodes);
+  const now = Date.now();
+  return {
+    usage: { size: usage.size, inodes: usage.inodes },
+    durability,
+    bootID: durability === 'unsynced' ? bootID : undefined,
+    // As in containerd: a commit is the creation of a committed snapshot.
+    createdAt: now,
+    updatedAt: now,
+  };
 }
