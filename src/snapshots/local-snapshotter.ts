@@ -1,0 +1,480 @@
+// The snapshotter of every kind: records in the metadata, directories at `<root>/snapshots/<id>`. A directory is made in
+// a staging area and renamed inside the write transaction that makes its record, and taken away after the one that
+// removes it: whoever dies when, a record has its directory, and a directory without a record is swept. An id is never
+// given twice, except where its transaction was not committed.
+
+import { renameSync } from 'node:fs';
+import { chmod, mkdir, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { UnpackError } from '../errors.js';
+import type { Database, LabelChanges, Snapshot, SnapshotStore } from '../metadata/index.js';
+import { type LayerOptions, loadBinding } from '../native/index.js';
+import { bootID } from './boot.js';
+import type { Driver } from './driver.js';
+import type {
+  AdoptOptions,
+  CleanupReport,
+  Labels,
+  LayerSnapshotter,
+  Mount,
+  SnapshotIdentity,
+  SnapshotInfo,
+  SnapshotOptions,
+  SnapshotterKind,
+  Staging,
+  Usage,
+} from './snapshotter.js';
+import { StagedDirectory, StagingArea, treeIndexName } from './staging-area.js';
+import { Syncer } from './syncer.js';
+
+export interface LocalSnapshotterOptions {
+  /** Holds `snapshots` and `staging`; made where missing. Of one snapshotter alone. */
+  root: string;
+  database: Database;
+  driver: Driver;
+  /** Threads of a copy (kinds that are flat). Default: the processors that this process may use. */
+  threads?: number | undefined;
+  /** For tests: another boot than the running one. */
+  bootID?: string | undefined;
+}
+
+export class LocalSnapshotter implements LayerSnapshotter {
+  readonly kind: SnapshotterKind;
+  readonly format: LayerOptions['format'];
+  readonly flat: boolean;
+  readonly #root: string;
+  readonly #database: Database;
+  readonly #driver: Driver;
+  readonly #threads: number | undefined;
+  readonly #bootID: string;
+  readonly #syncer: Syncer;
+  #opening: Promise<StagingArea> | undefined;
+  #closed = false;
+
+  constructor(options: LocalSnapshotterOptions) {
+    this.#root = path.resolve(options.root);
+    this.#database = options.database;
+    this.#driver = options.driver;
+    this.#threads = options.threads;
+    this.#bootID = options.bootID ?? bootID();
+    this.kind = options.driver.kind;
+    this.format = options.driver.format;
+    this.flat = options.driver.flat;
+    this.#syncer = new Syncer(this.#root, this);
+  }
+
+  async stat(key: string): Promise<SnapshotInfo> {
+    return this.#info(this.#view((store) => store.get(key)));
+  }
+
+  async update(
+    info: { name: string; labels: Labels },
+    ...fieldPaths: string[]
+  ): Promise<SnapshotInfo> {
+    const updated = this.#update((store) => {
+      const { labels } = store.get(info.name);
+      return store.update(info.name, { labels: labelChanges(labels, info.labels, fieldPaths) });
+    });
+    return this.#info(updated);
+  }
+
+  async usage(key: string): Promise<Usage> {
+    const snapshot = this.#view((store) => store.get(key));
+    return snapshot.kind === 'active'
+      ? this.#measure(this.#fs(snapshot))
+      : (snapshot.usage ?? { size: 0, inodes: 0 });
+  }
+
+  async mounts(key: string): Promise<Mount[]> {
+    const [snapshot, parents] = this.#view((store) => {
+      const found = store.get(key);
+      if (found.kind === 'committed') {
+        throw new UnpackError(
+          'ERR_STORE_IN_USE',
+          `snapshot ${key}: is committed and cannot be mounted: make a view of it`,
+        );
+      }
+      return [found, this.#usableChain(store, found.parent)] as const;
+    });
+    return this.#mounts(snapshot, parents);
+  }
+
+  prepare(key: string, parent: string | undefined, options?: SnapshotOptions): Promise<Mount[]> {
+    return this.#create('active', key, parent, options);
+  }
+
+  view(key: string, parent: string | undefined, options?: SnapshotOptions): Promise<Mount[]> {
+    return this.#create('view', key, parent, options);
+  }
+
+  async commit(name: string, key: string, options: SnapshotOptions = {}): Promise<void> {
+    for (;;) {
+      const active = this.#view((store) => store.checkCommittable(key, name));
+      const usage = await this.#measure(this.#fs(active));
+      const committed = this.#update((store) => {
+        const now = store.get(key);
+        return now.id === active.id
+          ? store.commit(key, name, {
+              usage,
+              labels: labelChanges(now.labels, options.labels ?? {}),
+              durability: 'unsynced',
+              bootID: this.#bootID,
+              lease: options.lease,
+            })
+          : undefined;
+      });
+      if (committed !== undefined) {
+        this.#syncer.add({ name, id: committed.id });
+        return;
+      }
+      // Another one of that key meanwhile: measure that.
+    }
+  }
+
+  async remove(key: string): Promise<void> {
+    const area = await this.#area();
+    const removed = this.#update((store) => store.remove(key));
+    await area.discard(this.#directory(removed.id));
+  }
+
+  async walk(
+    visit: (info: SnapshotInfo) => void | Promise<void>,
+    ...filters: string[]
+  ): Promise<void> {
+    for (const snapshot of this.#view((store) => store.list(filters))) {
+      await visit(this.#info(snapshot));
+    }
+  }
+
+  async cleanup(): Promise<CleanupReport> {
+    const area = await this.#area();
+    const { swept, failures } = await area.sweep();
+    const moved = await this.#moveOrphans(area);
+    for (const directory of moved) {
+      try {
+        await area.discard(directory);
+      } catch (error) {
+        failures.push(UnpackError.from(error));
+      }
+    }
+    return { orphans: moved.length, sessions: swept, failures };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) {
+      return;
+    }
+    this.#closed = true;
+    await this.#syncer.close();
+    const area = await this.#opening?.catch(() => undefined);
+    await area?.close();
+  }
+
+  async stage(): Promise<Staging> {
+    return (await this.#area()).make();
+  }
+
+  async seed(staging: Staging, parent: string): Promise<void> {
+    if (!this.flat) {
+      throw new UnpackError('ERR_INVALID_ARGUMENT', `kind ${this.kind} does not copy parents`);
+    }
+    const [below] = this.#view((store) => this.#usableChain(store, parent));
+    await this.#copy(below as Snapshot, staging.fs);
+  }
+
+  async adopt(
+    name: string,
+    parent: string | undefined,
+    staging: Staging,
+    options: AdoptOptions = {},
+  ): Promise<SnapshotInfo> {
+    const area = await this.#area();
+    if (!(staging instanceof StagedDirectory) || !staging.isOf(area) || staging.moved) {
+      throw new UnpackError('ERR_INVALID_ARGUMENT', `${staging.directory}: is not staged here`);
+    }
+    const committed = {
+      usage: options.usage ?? (await this.#measure(staging.fs)),
+      durability: options.durability ?? 'unsynced',
+      bootID: this.#bootID,
+      lease: options.lease,
+    } as const;
+    const below = parent === '' ? undefined : parent;
+    const [snapshot, replaced] = await this.#place(area, staging, (store) => {
+      this.#usableChain(store, below);
+      const existing = store.find(name);
+      if (existing !== undefined && this.#isLost(existing) && existing.parent === below) {
+        const labels = labelChanges(existing.labels, options.labels ?? {});
+        return [store.replace(name, { ...committed, labels }), existing] as const;
+      }
+      return [store.adopt(name, { ...committed, parent: below, labels: options.labels })] as const;
+    });
+    if (replaced !== undefined) {
+      await area.discard(this.#directory(replaced.id));
+    }
+    if (snapshot.durability === 'unsynced') {
+      this.#syncer.add({ name, id: snapshot.id });
+    }
+    return this.#info(snapshot);
+  }
+
+  async layer(name: string): Promise<{ directory: string; fs: string; treeIndex: string }> {
+    const snapshot = this.#view((store) => {
+      const [found] = this.#usableChain(store, name);
+      return found as Snapshot;
+    });
+    const directory = this.#directory(snapshot.id);
+    return { directory, fs: this.#fs(snapshot), treeIndex: path.join(directory, treeIndexName) };
+  }
+
+  async unsynced(): Promise<SnapshotIdentity[]> {
+    return this.#view((store) => store.list(['kind==committed,durability==unsynced']))
+      .filter((snapshot) => !this.#isLost(snapshot))
+      .map(({ name, id }) => ({ name, id }));
+  }
+
+  async markDurable(snapshots: readonly SnapshotIdentity[]): Promise<void> {
+    if (snapshots.length > 0) {
+      this.#update((store) => {
+        for (const { name, id } of snapshots) {
+          store.markDurable(name, id);
+        }
+      });
+    }
+  }
+
+  sync(): Promise<void> {
+    return this.#syncer.sync();
+  }
+
+  async #create(
+    kind: 'active' | 'view',
+    key: string,
+    parent: string | undefined,
+    options: SnapshotOptions = {},
+  ): Promise<Mount[]> {
+    const area = await this.#area();
+    const below = parent === '' ? undefined : parent;
+    // Before the work of a copy; again in the transaction.
+    const [nearest] = this.#view((store) => {
+      store.checkCreatable(key, below);
+      return this.#usableChain(store, below);
+    });
+    const staged = await area.make();
+    try {
+      if (kind === 'active' && this.#driver.hasWork) {
+        const work = path.join(staged.directory, 'work');
+        await mkdir(work);
+        await chmod(work, 0o711);
+      }
+      if (kind === 'active' && nearest !== undefined) {
+        await this.#beginAs(nearest, staged.fs);
+      }
+      const [snapshot, parents] = await this.#place(area, staged, (store) => {
+        const chain = this.#usableChain(store, below);
+        if (chain[0]?.id !== nearest?.id) {
+          throw new UnpackError('ERR_STORE_BUSY', `snapshot ${below}: was made anew meanwhile`);
+        }
+        const { labels, lease } = options;
+        return [store.create({ key, kind, parent: below, labels, lease }), chain] as const;
+      });
+      return this.#mounts(snapshot, parents);
+    } catch (error) {
+      await staged.discard();
+      throw error;
+    }
+  }
+
+  /** What the `fs` of a new snapshot on top of `parent` begins with. */
+  async #beginAs(parent: Snapshot, fs: string): Promise<void> {
+    if (this.flat) {
+      await this.#copy(parent, fs);
+    } else {
+      // The root of the union is that of the top layer; it shall look like the one that it covers.
+      await loadBinding().copyDirectoryMetadata({ from: this.#fs(parent), to: fs });
+    }
+  }
+
+  async #copy(parent: Snapshot, to: string): Promise<void> {
+    const threads = Math.max(1, Math.min(64, this.#threads ?? loadBinding().workers()));
+    await loadBinding().copyTree({ from: this.#fs(parent), to, threads });
+  }
+
+  /** Runs `record` in a write transaction and moves the staged directory to where the snapshot that it makes has it. */
+  async #place<T extends readonly [Snapshot, ...unknown[]]>(
+    area: StagingArea,
+    staged: StagedDirectory,
+    record: (store: SnapshotStore) => T,
+  ): Promise<T> {
+    try {
+      return this.#update((store) => {
+        const result = record(store);
+        const target = this.#directory(result[0].id);
+        try {
+          renameSync(staged.directory, target);
+        } catch (error) {
+          const { code } = error as NodeJS.ErrnoException;
+          if (code !== 'ENOTEMPTY' && code !== 'EEXIST') {
+            throw UnpackError.fromSystem(error, target);
+          }
+          // Left by one who died, or failed, between here and the end of the transaction, so that the id is given again.
+          renameSync(target, area.next());
+          renameSync(staged.directory, target);
+        }
+        staged.moved = true;
+        return result;
+      });
+    } catch (error) {
+      if (staged.moved) {
+        // The transaction itself failed. Only another one can tell whose the directory at that id is now.
+        for (const orphan of await this.#moveOrphans(area).catch(() => [])) {
+          await area.discard(orphan).catch(() => {});
+        }
+      }
+      throw error;
+    }
+  }
+
+  /** Moves directories without a record into the area. @returns where they are then */
+  async #moveOrphans(area: StagingArea): Promise<string[]> {
+    const directories = this.#directories();
+    const orphans = async () => {
+      const names = await readdir(directories);
+      return this.#view((store) => {
+        const ids = new Set(store.list().map(({ id }) => String(id)));
+        return names.filter((name) => !ids.has(name));
+      });
+    };
+    // Others may be in the middle of a transaction: what looks like an orphan is looked at again without them.
+    const suspects = await orphans();
+    if (suspects.length === 0) {
+      return [];
+    }
+    return this.#update((store) => {
+      const ids = new Set(store.list().map(({ id }) => String(id)));
+      const moved: string[] = [];
+      for (const name of suspects.filter((suspect) => !ids.has(suspect))) {
+        const target = area.next();
+        try {
+          renameSync(path.join(directories, name), target);
+          moved.push(target);
+        } catch (error) {
+          const { code } = error as NodeJS.ErrnoException;
+          if (code !== 'ENOENT') {
+            throw UnpackError.fromSystem(error, path.join(directories, name));
+          }
+        }
+      }
+      return moved;
+    });
+  }
+
+  /** The snapshot `key` and those below it, itself first; none for undefined. */
+  #usableChain(store: SnapshotStore, key: string | undefined): Snapshot[] {
+    if (key === undefined) {
+      return [];
+    }
+    const chain = store.chain(key);
+    const [top] = chain;
+    if (top?.kind !== 'committed') {
+      throw new UnpackError('ERR_STORE_IN_USE', `snapshot ${key}: is not committed`);
+    }
+    const lost = chain.find((snapshot) => this.#isLost(snapshot));
+    if (lost !== undefined) {
+      throw new UnpackError(
+        'ERR_SNAPSHOT_LOST',
+        `snapshot ${lost.name}: was not on the disk yet when an earlier boot ended`,
+      );
+    }
+    return chain;
+  }
+
+  #isLost({ kind, durability, bootID }: Snapshot): boolean {
+    return kind === 'committed' && durability === 'unsynced' && bootID !== this.#bootID;
+  }
+
+  #info(snapshot: Snapshot): SnapshotInfo {
+    const { id, name, kind, parent, labels, createdAt, updatedAt, usage } = snapshot;
+    const durability = this.#isLost(snapshot) ? 'lost' : snapshot.durability;
+    const directory = this.#directory(id);
+    return { name, kind, parent, labels, createdAt, updatedAt, usage, durability, directory };
+  }
+
+  #mounts(snapshot: Snapshot, parents: readonly Snapshot[]): Mount[] {
+    return this.#driver.mounts({
+      kind: snapshot.kind,
+      directory: this.#directory(snapshot.id),
+      parents: parents.map((parent) => this.#fs(parent)),
+    });
+  }
+
+  async #measure(directory: string): Promise<Usage> {
+    try {
+      const { bytes, inodes } = await loadBinding().diskUsage(directory);
+      return { size: bytes, inodes };
+    } catch (error) {
+      throw UnpackError.from(error);
+    }
+  }
+
+  #directories(): string {
+    return path.join(this.#root, 'snapshots');
+  }
+
+  #directory(id: number): string {
+    return path.join(this.#directories(), String(id));
+  }
+
+  #fs(snapshot: Snapshot): string {
+    return path.join(this.#directory(snapshot.id), 'fs');
+  }
+
+  #view<T>(work: (store: SnapshotStore) => T): T {
+    return this.#database.view((transaction) => work(transaction.snapshots(this.kind)));
+  }
+
+  #update<T>(work: (store: SnapshotStore) => T): T {
+    return this.#database.update((transaction) => work(transaction.snapshots(this.kind)));
+  }
+
+  /** The staging area of this object, made when it is first needed: who only reads leaves no trace. */
+  #area(): Promise<StagingArea> {
+    if (this.#closed) {
+      return Promise.reject(new UnpackError('ERR_INVALID_ARGUMENT', 'the snapshotter is closed'));
+    }
+    if (this.#database.readOnly) {
+      const message = `${this.#root}: is open for reading only`;
+      return Promise.reject(new UnpackError('ERR_STORE_READ_ONLY', message));
+    }
+    this.#opening ??= this.#open().catch((error) => {
+      this.#opening = undefined;
+      throw UnpackError.fromSystem(error, this.#root);
+    });
+    return this.#opening;
+  }
+
+  async #open(): Promise<StagingArea> {
+    await mkdir(this.#directories(), { recursive: true, mode: 0o700 });
+    await this.#syncer.open();
+    return StagingArea.open(path.join(this.#root, 'staging'));
+  }
+}
+
+/** What makes labels `before` what `update` says, of all labels or those of `fieldPaths`. */
+function labelChanges(before: Labels, after: Labels, fieldPaths: string[] = []): LabelChanges {
+  const changes: Record<string, string | null> = {};
+  const paths = fieldPaths.length === 0 ? ['labels'] : fieldPaths;
+  for (const fieldPath of paths) {
+    if (fieldPath === 'labels') {
+      for (const name of Object.keys(before)) {
+        changes[name] = null;
+      }
+      Object.assign(changes, after);
+    } else if (fieldPath.startsWith('labels.')) {
+      const name = fieldPath.slice('labels.'.length);
+      changes[name] = after[name] ?? null;
+    } else {
+      throw new UnpackError('ERR_INVALID_ARGUMENT', `${fieldPath}: cannot be updated, only labels`);
+    }
+  }
+  return changes;
+}
