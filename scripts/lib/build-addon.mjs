@@ -31,6 +31,9 @@ const targets = {
 /** The path of the built addon, relative to the package. */
 export const addonPath = targets.addon.output;
 
+/** Where the package has the addon for this platform, relative to it; src/native/load.ts looks there. */
+export const prebuiltPath = `prebuilds/${process.platform}-${process.arch}/oci_unpack.node`;
+
 /** The path of the native test program, relative to the package. */
 export const nativeTestsPath = targets.tests.output;
 

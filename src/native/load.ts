@@ -1,4 +1,4 @@
-// Finds and loads the addon: the prebuilt one of the package, else one that was built here.
+// Finds and loads the addon: one that was built here, else the prebuilt one of the package.
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -14,8 +14,8 @@ const require = createRequire(import.meta.url);
 /** Where the addon may lie, the first choice first. */
 export function addonCandidates(root: string = packageRoot): string[] {
   return [
-    path.join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'oci_unpack.node'),
     path.join(root, 'build', 'Release', 'oci_unpack.node'),
+    path.join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'oci_unpack.node'),
   ];
 }
 
