@@ -6,7 +6,18 @@ import { formatCount, printable, shortDigest, truncate } from './text.js';
 const examples = 3;
 
 /** What each kind means; docs/image-json.md has the same list. */
-export const warningMeanings: Readonly<Record<string, string>> = {};
+export const warningMeanings: Readonly<Record<string, string>> = {
+  'entry-skipped': 'bookkeeping of aufs, left out',
+  'whiteout-dropped': 'whiteouts that hide nothing',
+  'symlink-parent': 'parents that are symlinks in a lower layer',
+  'hardlink-copied-up': 'link targets of a lower layer, copied',
+  'device-skipped': 'devices that may not be made here, left out',
+  'ownership-ignored': 'owners not applied',
+  'xattr-dropped': 'xattrs that only mean something on their host, left out',
+  'xattr-escaped': 'overlay xattrs of the layer, made inert',
+  'xattr-failed': 'xattrs that the file system refuses, left out',
+  'time-clamped': "times out of the file system's range",
+};
 
 /** Lines, the most frequent kind first; none when there are no warnings. */
 export function warningLines(warnings: readonly ImageWarning[], columns: number): string[] {

@@ -1,4 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
+import { warningMeanings } from '../../src/cli/warnings-summary.js';
 import { imageMounts, layerPath, parseImageJson } from '../../src/unpack/image-json.js';
 
 test('layers are numbered from the bottom, in order of their names', () => {
@@ -51,4 +53,15 @@ test.each([
   '{"manifestDigest":"sha256:00","format":"overlay","layers":[{"path":"/etc"}],"warnings":[]}',
 ])('%s is no image.json', (text) => {
   expect(parseImageJson(text)).toBeUndefined();
+});
+
+test('docs/image-json.md and the summary have the kinds of warnings that the addon documents', async () => {
+  const contract = await readFile('src/native/binding.d.ts', 'utf8');
+  const list = /Kinds: ([^.]*)\./.exec(contract)?.[1] ?? '';
+  const kinds = [...list.matchAll(/`([a-z-]+)`/g)].map(([, kind]) => kind ?? '').sort();
+  expect(kinds.length).toBeGreaterThan(5);
+  expect(Object.keys(warningMeanings).sort()).toEqual(kinds);
+  const page = await readFile('docs/image-json.md', 'utf8');
+  const [, table = ''] = page.split('| kind | what happened |');
+  expect([...table.matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, kind]) => kind).sort()).toEqual(kinds);
 });
