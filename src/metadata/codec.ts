@@ -16,7 +16,7 @@ import {
 const labelNumbers = new Map(knownLabels.map((label, number) => [label, number]));
 
 /** Name, value, name, value...; the name a number where it is a known one. */
-export type FlatLabels = (string | number)[];
+type FlatLabels = (string | number)[];
 
 type StoredImage = [FlatLabels, number, number, string, string, number, string?];
 type StoredContent = [FlatLabels, number, number, number];

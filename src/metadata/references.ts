@@ -1,9 +1,9 @@
-// Who refers to what: the graph that garbage collection marks. Its nodes are named by the keys of their records, so
-// that nothing is translated while hundreds of thousands of them are read.
+// Who refers to what: the graph that garbage collection marks. A store may have hundreds of thousands of nodes, so
+// that all is numbers: nodes are numbered as their keys are met, and edges stand in typed arrays. Records are
+// read once, in order of their keys, and nothing of them is kept but the key.
 
 import {
   containerReferenceOf,
-  type FlatLabels,
   flatLabelsOf,
   imageTargetOf,
   leaseExpiryOf,
@@ -15,12 +15,315 @@ import type { Tree } from './tree.js';
 /** The key of a record: of content, a snapshot, an image, a container or a lease. */
 export type NodeKey = string;
 
-/** Called with each thing that a node refers to; `via` is the label, where it is one. */
-export type Emit = (target: NodeKey, via: string | undefined) => void;
-
 const contentPrefix = `${buckets.content}\t`;
 const snapshotsPrefix = `${buckets.snapshots}\t`;
 const rootLabel = knownLabels.indexOf(gcLabels.root);
+/** Instead of the number of a label: a reference by nature. */
+const noLabel = -1;
+
+/** What a node is; content and snapshots can be collected. */
+const role = { absent: 0, content: 1, snapshot: 2, root: 3, flatRoot: 4 } as const;
+
+/** The graph of all references at one moment. */
+export class ReferenceGraph {
+  /** By number. Some are of nodes that are not there and are only referred to. */
+  readonly keys: NodeKey[] = [];
+  /** Leases that have expired; they are no nodes. */
+  readonly expired: NodeKey[] = [];
+  readonly #numbers = new Map<NodeKey, number>();
+  #roles = new Uint8Array(1024);
+  /** Content and snapshots with a `gc.root` label. */
+  readonly #labelled: number[] = [];
+  readonly #roots: number[] = [];
+  readonly #labels: string[] = [...knownLabels];
+  readonly #labelNumbers = new Map(knownLabels.map((label, number) => [label, number]));
+  /** Edges in the order in which they are read: from, to, label. */
+  #edges = new Int32Array(3 * 1024);
+  #edgeCount = 0;
+
+  /** Reads all of it, in the transaction that the tree is in. */
+  constructor(tree: Tree, now: Time) {
+    for (const { key, value } of tree.range(contentPrefix)) {
+      this.#addNode(key, role.content, value);
+    }
+    for (const { key, value } of tree.range(snapshotsPrefix)) {
+      const node = this.#addNode(key, role.snapshot, value);
+      const parent = parentOfSnapshot(value);
+      if (parent !== undefined) {
+        this.#addEdge(node, siblingKey(key, parent), noLabel);
+      }
+    }
+    for (const { key, value } of tree.range(`${buckets.images}\t`)) {
+      const root = this.#addRoot(key, role.root, value);
+      this.#addEdge(root, contentPrefix + imageTargetOf(value), noLabel);
+    }
+    for (const { key, value } of tree.range(`${buckets.containers}\t`)) {
+      const root = this.#addRoot(key, role.root, value);
+      const { snapshotter, snapshotKey } = containerReferenceOf(value);
+      if (snapshotKey !== '') {
+        this.#addEdge(root, `${snapshotsPrefix}${snapshotter}\t${snapshotKey}`, noLabel);
+      }
+    }
+    for (const { key, value } of Array.from(tree.range(`${buckets.leases}\t`))) {
+      this.#addLease(tree, now, key, value);
+    }
+  }
+
+  find(key: NodeKey): number | undefined {
+    const node = this.#numbers.get(key);
+    return node === undefined || this.#roles[node] === role.absent ? undefined : node;
+  }
+
+  /** Content and snapshots that nothing keeps. */
+  unmarked(): NodeKey[] {
+    const marked = this.#mark();
+    return this.keys.filter((_, node) => this.#isCollectable(node) && marked[node] === 0);
+  }
+
+  /**
+   * For each root that keeps the node, the shortest chain from it.
+   */
+  chainsTo(wanted: number): ChainStep[][] {
+    const into = this.#index(1);
+    const labelled = new Set(this.#labelled);
+    return [
+      ...this.#search(wanted, into, role.root, labelled, () => true),
+      // What a flat lease holds it holds along parents alone.
+      ...this.#search(wanted, into, role.flatRoot, new Set(), (edge) => this.#isParent(edge)),
+    ];
+  }
+
+  /** Marks what is kept: 1 by node. */
+  #mark(): Uint8Array {
+    const outOf = this.#index(0);
+    const marked = new Uint8Array(this.keys.length);
+    const pending: number[] = [];
+    const follow = (isFollowed: (edge: number) => boolean) => {
+      for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
+        for (let at = outOf.first(node); at < outOf.first(node + 1); at++) {
+          const edge = outOf.edge(at);
+          const target = this.#edges[edge + 1] as number;
+          if (marked[target] === 0 && isFollowed(edge)) {
+            marked[target] = 1;
+            pending.push(target);
+          }
+        }
+      }
+    };
+    const startAt = (node: number) => {
+      marked[node] = 1;
+      pending.push(node);
+    };
+    for (const root of this.#roots) {
+      if (this.#roles[root] === role.root) {
+        startAt(root);
+      }
+    }
+    this.#labelled.forEach(startAt);
+    follow(() => true);
+    // Last, since what a flat lease alone holds is not followed, but for a snapshot's parents: it is nothing without.
+    for (const root of this.#roots) {
+      if (this.#roles[root] === role.flatRoot) {
+        startAt(root);
+      }
+    }
+    follow(
+      (edge) => this.#roles[this.#edges[edge] as number] === role.flatRoot || this.#isParent(edge),
+    );
+    return marked;
+  }
+
+  /** Searches backwards, so that each root that is found has its shortest chain. */
+  #search(
+    wanted: number,
+    into: EdgeIndex,
+    rootRole: number,
+    labelled: ReadonlySet<number>,
+    isFollowed: (edge: number) => boolean,
+  ): ChainStep[][] {
+    const chains: ChainStep[][] = [];
+    const seen = new Set([wanted]);
+    let links: Link[] = [{ node: wanted }];
+    while (links.length > 0) {
+      const earlier: Link[] = [];
+      for (const link of links) {
+        if (labelled.has(link.node)) {
+          chains.push(this.#chainFrom(link));
+        }
+        for (let at = into.first(link.node); at < into.first(link.node + 1); at++) {
+          const edge = into.edge(at);
+          const node = this.#edges[edge] as number;
+          const isEnd = this.#roles[node] === rootRole;
+          if (seen.has(node) || !(isEnd || (this.#isCollectable(node) && isFollowed(edge)))) {
+            continue;
+          }
+          seen.add(node);
+          const previous = { node, next: link, label: this.#edges[edge + 2] as number };
+          if (isEnd) {
+            chains.push(this.#chainFrom(previous));
+          } else {
+            earlier.push(previous);
+          }
+        }
+      }
+      links = earlier;
+    }
+    return chains;
+  }
+
+  #chainFrom(first: Link): ChainStep[] {
+    const chain: ChainStep[] = [];
+    let label: string | undefined;
+    for (let link: Link | undefined = first; link !== undefined; link = link.next) {
+      chain.push({ key: this.keys[link.node] as NodeKey, label });
+      label = this.#labels[link.label ?? noLabel];
+    }
+    return chain;
+  }
+
+  #isCollectable(node: number): boolean {
+    return this.#roles[node] === role.content || this.#roles[node] === role.snapshot;
+  }
+
+  #isParent(edge: number): boolean {
+    const from = this.#edges[edge] as number;
+    return this.#roles[from] === role.snapshot && this.#edges[edge + 2] === noLabel;
+  }
+
+  #addLease(tree: Tree, now: Time, key: NodeKey, value: unknown): void {
+    const expiresAt = leaseExpiryOf(value);
+    if (expiresAt !== undefined && expiresAt <= now) {
+      this.expired.push(key);
+      return;
+    }
+    const lease = this.#number(key);
+    const labels = flatLabelsOf(value);
+    const isFlat = labels.some((label, at) => at % 2 === 0 && label === gcLabels.flat);
+    this.#roles[lease] = isFlat ? role.flatRoot : role.root;
+    this.#roots.push(lease);
+    const prefix = resourcesPrefix(key);
+    for (const resource of tree.keys(prefix)) {
+      const tab = resource.indexOf('\t', prefix.length);
+      const type = resource.slice(prefix.length, tab);
+      const target = keyOfResource({ type, id: resource.slice(tab + 1) });
+      if (target !== undefined) {
+        this.#addEdge(lease, target, noLabel);
+      }
+    }
+  }
+
+  #addRoot(key: NodeKey, rootRole: number, value: unknown): number {
+    const node = this.#addNode(key, rootRole, value);
+    this.#roots.push(node);
+    return node;
+  }
+
+  /** Adds a node with the references of its labels. */
+  #addNode(key: NodeKey, nodeRole: number, value: unknown): number {
+    const node = this.#number(key);
+    this.#roles[node] = nodeRole;
+    const labels = flatLabelsOf(value);
+    for (let at = 0; at < labels.length; at += 2) {
+      const label = labels[at] as string | number;
+      if (label === rootLabel) {
+        this.#labelled.push(node);
+      }
+      const prefix = typeof label === 'number' ? knownPrefixes[label] : prefixOfReference(label);
+      if (prefix !== undefined) {
+        const target = prefix + (labels[at + 1] as string);
+        this.#addEdge(node, target, typeof label === 'number' ? label : this.#labelNumber(label));
+      }
+    }
+    return node;
+  }
+
+  #number(key: NodeKey): number {
+    let node = this.#numbers.get(key);
+    if (node === undefined) {
+      node = this.keys.length;
+      this.keys.push(key);
+      this.#numbers.set(key, node);
+      if (node === this.#roles.length) {
+        const grown = new Uint8Array(2 * node);
+        grown.set(this.#roles);
+        this.#roles = grown;
+      }
+    }
+    return node;
+  }
+
+  #labelNumber(label: string): number {
+    let number = this.#labelNumbers.get(label);
+    if (number === undefined) {
+      number = this.#labels.length;
+      this.#labels.push(label);
+      this.#labelNumbers.set(label, number);
+    }
+    return number;
+  }
+
+  #addEdge(from: number, target: NodeKey, label: number): void {
+    const at = 3 * this.#edgeCount++;
+    if (at === this.#edges.length) {
+      const grown = new Int32Array(2 * at);
+      grown.set(this.#edges);
+      this.#edges = grown;
+    }
+    this.#edges[at] = from;
+    this.#edges[at + 1] = this.#number(target);
+    this.#edges[at + 2] = label;
+  }
+
+  /** The edges by one of their ends: 0, where they come from; 1, where they go to. */
+  #index(end: 0 | 1): EdgeIndex {
+    return new EdgeIndex(this.#edges, this.#edgeCount, this.keys.length, end);
+  }
+}
+
+/** A node of a chain. */
+export interface ChainStep {
+  key: NodeKey;
+  /** By which the node before refers to it. */
+  label: string | undefined;
+}
+
+interface Link {
+  node: number;
+  next?: Link;
+  label?: number;
+}
+
+/** Edges sorted by the node at one end, by counting. */
+class EdgeIndex {
+  readonly #firsts: Int32Array;
+  readonly #order: Int32Array;
+
+  constructor(edges: Int32Array, edgeCount: number, nodeCount: number, end: 0 | 1) {
+    const firsts = new Int32Array(nodeCount + 2);
+    for (let edge = 0; edge < edgeCount; edge++) {
+      firsts[(edges[3 * edge + end] as number) + 2]!++;
+    }
+    for (let node = 2; node < firsts.length; node++) {
+      firsts[node]! += firsts[node - 1] as number;
+    }
+    this.#order = new Int32Array(edgeCount);
+    for (let edge = 0; edge < edgeCount; edge++) {
+      const node = edges[3 * edge + end] as number;
+      this.#order[firsts[node + 1]!++] = 3 * edge;
+    }
+    this.#firsts = firsts;
+  }
+
+  /** Place of the first edge of a node; those up to the first of the next node are its own. */
+  first(node: number): number {
+    return this.#firsts[node] as number;
+  }
+
+  /** Where in the array of edges the edge at a place is. */
+  edge(place: number): number {
+    return this.#order[place] as number;
+  }
+}
 
 /** For a label that is a reference: what the key of its target begins with. */
 function prefixOfReference(label: string): string | undefined {
@@ -38,110 +341,18 @@ function prefixOfReference(label: string): string | undefined {
 
 const knownPrefixes = knownLabels.map(prefixOfReference);
 
-/** All nodes that can be collected, with what is stored of them. */
-export function readNodes(tree: Tree): Map<NodeKey, unknown> {
-  const nodes = new Map<NodeKey, unknown>();
-  for (const prefix of [contentPrefix, snapshotsPrefix]) {
-    for (const { key, value } of tree.range(prefix)) {
-      nodes.set(key, value);
-    }
-  }
-  return nodes;
-}
-
 export function isSnapshot(key: NodeKey): boolean {
   return key.startsWith(snapshotsPrefix);
 }
 
-/** What content or a snapshot refers to. */
-export function references(key: NodeKey, value: unknown, emit: Emit): void {
-  parentReference(key, value, emit);
-  labelReferences(flatLabelsOf(value), emit);
-}
-
-/** The parent of a snapshot. */
-export function parentReference(key: NodeKey, value: unknown, emit: Emit): void {
-  if (isSnapshot(key)) {
-    const parent = parentOfSnapshot(value);
-    if (parent !== undefined) {
-      emit(key.slice(0, key.indexOf('\t', snapshotsPrefix.length) + 1) + parent, undefined);
-    }
-  }
-}
-
-/** Whether content or a snapshot is a root by its label. */
-export function isRoot(value: unknown): boolean {
-  const labels = flatLabelsOf(value);
-  for (let at = 0; at < labels.length; at += 2) {
-    if (labels[at] === rootLabel) {
-      return true;
-    }
-  }
-  return false;
-}
-
-/** An image, container or lease, with what it refers to. */
-export interface Root {
-  key: NodeKey;
-  /** A lease that holds its resources and not what they refer to. */
-  isFlat: boolean;
-  each(emit: Emit): void;
-}
-
-/** The images, containers and leases of all namespaces; leases that have expired are told apart. */
-export function readRoots(tree: Tree, now: Time): { roots: Root[]; expired: NodeKey[] } {
-  const roots: Root[] = [];
-  const expired: NodeKey[] = [];
-  for (const { key, value } of tree.range(`${buckets.images}\t`)) {
-    roots.push({
-      key,
-      isFlat: false,
-      each: (emit) => {
-        emit(contentPrefix + imageTargetOf(value), undefined);
-        labelReferences(flatLabelsOf(value), emit);
-      },
-    });
-  }
-  for (const { key, value } of tree.range(`${buckets.containers}\t`)) {
-    roots.push({
-      key,
-      isFlat: false,
-      each: (emit) => {
-        const { snapshotter, snapshotKey } = containerReferenceOf(value);
-        if (snapshotKey !== '') {
-          emit(`${snapshotsPrefix}${snapshotter}\t${snapshotKey}`, undefined);
-        }
-        labelReferences(flatLabelsOf(value), emit);
-      },
-    });
-  }
-  for (const { key, value } of tree.range(`${buckets.leases}\t`)) {
-    const expiresAt = leaseExpiryOf(value);
-    if (expiresAt !== undefined && expiresAt <= now) {
-      expired.push(key);
-      continue;
-    }
-    const isFlat = hasLabel(flatLabelsOf(value), gcLabels.flat);
-    roots.push({ key, isFlat, each: (emit) => leaseReferences(tree, key, emit) });
-  }
-  return { roots, expired };
+/** The key of another snapshot of the same snapshotter. */
+function siblingKey(key: NodeKey, name: string): NodeKey {
+  return key.slice(0, key.indexOf('\t', snapshotsPrefix.length) + 1) + name;
 }
 
 /** What the keys of a lease's resources begin with. */
 export function resourcesPrefix(lease: NodeKey): string {
   return `${buckets.leaseResources}${lease.slice(buckets.leases.length)}\t`;
-}
-
-function leaseReferences(tree: Tree, lease: NodeKey, emit: Emit): void {
-  const prefix = resourcesPrefix(lease);
-  for (const key of tree.keys(prefix)) {
-    const tab = key.indexOf('\t', prefix.length);
-    const type = key.slice(prefix.length, tab);
-    const target = keyOfResource({ type, id: key.slice(tab + 1) });
-    if (target !== undefined) {
-      emit(target, undefined);
-    }
-  }
 }
 
 /** The key of content or of a snapshot; undefined for other types. */
@@ -153,21 +364,4 @@ export function keyOfResource({ type, id }: { type: string; id: string }): NodeK
   return type.startsWith(prefix)
     ? `${snapshotsPrefix}${type.slice(prefix.length)}\t${id}`
     : undefined;
-}
-
-function labelReferences(labels: FlatLabels, emit: Emit): void {
-  for (let at = 0; at < labels.length; at += 2) {
-    const label = labels[at] as string | number;
-    const prefix = typeof label === 'number' ? knownPrefixes[label] : prefixOfReference(label);
-    if (prefix !== undefined) {
-      emit(
-        prefix + (labels[at + 1] as string),
-        typeof label === 'number' ? knownLabels[label] : label,
-      );
-    }
-  }
-}
-
-function hasLabel(labels: FlatLabels, name: string): boolean {
-  return labels.some((label, at) => at % 2 === 0 && label === name);
 }
