@@ -18,13 +18,18 @@ const headers = {
   'libssl-dev': 'openssl/evp.h',
 };
 
-/** Parts of the build: the addon itself, and the test program of everything below it. */
+/** Parts of the build: the addon itself, the test program of everything below it, the bench's native part. */
 const targets = {
   addon: { name: 'oci_unpack', output: 'build/Release/oci_unpack.node', sources: ['native'] },
   tests: {
     name: 'native_tests',
     output: 'build/Release/native_tests',
     sources: ['native', 'test/native'],
+  },
+  floor: {
+    name: 'bench_floor',
+    output: 'build/Release/bench_floor',
+    sources: ['native/base', 'native/decode', 'native/tar', 'bench/floor'],
   },
 };
 
@@ -43,7 +48,7 @@ export const nativeTestsPath = targets.tests.output;
  * @returns {Promise<boolean>} whether anything was built
  */
 export async function buildAddon({ tests }) {
-  const stale = [targets.addon, ...(tests ? [targets.tests] : [])].filter(
+  const stale = [targets.addon, targets.floor, ...(tests ? [targets.tests] : [])].filter(
     (target) =>
       !existsSync(join(root, target.output)) || !isFresh(stampOf(target), hashFor(target)),
   );
