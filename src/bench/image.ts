@@ -1,5 +1,6 @@
 // An image as the contenders need it: its reference, where its blobs lie, and how much is in it.
 
+import { open } from 'node:fs/promises';
 import { openImageSource, resolveImage } from '../source/index.js';
 
 /** A layer's blob: `length` bytes of `path`, from `offset` on. */
@@ -9,11 +10,17 @@ export interface BenchLayer {
   length: number;
   digest: string;
   diffID: string;
+  /** By the first bytes. */
+  compression: 'gzip' | 'zstd' | 'none';
 }
 
 export interface BenchImage {
   reference: string;
   manifestDigest: string;
+  /** The bytes of the config. */
+  config: Buffer;
+  /** `os/architecture[/variant]`. */
+  platform: string;
   /** Bottom first. */
   layers: BenchLayer[];
   /** Bytes of all blobs. */
@@ -29,19 +36,44 @@ export async function withBenchImage<T>(
   try {
     const image = await resolveImage(source, {});
     const layers = await Promise.all(
-      image.layers.map(async ({ descriptor, diffID }) => ({
-        ...(await source.locateBlob(descriptor)),
-        digest: descriptor.digest,
-        diffID,
-      })),
+      image.layers.map(async ({ descriptor, diffID }) => {
+        const { path, offset, length } = await source.locateBlob(descriptor);
+        const compression = await compressionOf(path, offset, length);
+        return { path, offset, length, digest: descriptor.digest, diffID, compression };
+      }),
     );
     return await body({
       reference,
       manifestDigest: image.manifestDigest,
+      config: await source.readBlob(image.manifest.config),
+      platform: image.platform,
       layers,
       size: layers.reduce((sum, { length }) => sum + length, 0),
     });
   } finally {
     await source.close();
+  }
+}
+
+async function compressionOf(
+  file: string,
+  offset: number,
+  length: number,
+): Promise<BenchLayer['compression']> {
+  const handle = await open(file);
+  try {
+    const { buffer, bytesRead } = await handle.read(
+      Buffer.alloc(4),
+      0,
+      Math.min(4, length),
+      offset,
+    );
+    const magic = buffer.toString('hex', 0, bytesRead);
+    if (magic.startsWith('1f8b')) {
+      return 'gzip';
+    }
+    return magic === '28b52ffd' ? 'zstd' : 'none';
+  } finally {
+    await handle.close();
   }
 }

@@ -5,27 +5,57 @@ import path from 'node:path';
 import { compareTrees, type Difference, type Tree } from '../demo/tree.js';
 import { UnpackError } from '../index.js';
 import { removeTree } from '../native/index.js';
-import type { Contender, UnpackFacts, View } from './contender.js';
+import type { Absence, Contender, ContenderKind, Place, UnpackFacts, View } from './contender.js';
 import type { BenchImage } from './image.js';
 import { type Statistics, statistics } from './statistics.js';
+
+/** One timed run. */
+export interface Sample {
+  /** Milliseconds by the clock; of the floor: what it would be, spread evenly over all processors. */
+  wall: number;
+  /** Milliseconds of processor time, where it could be measured. */
+  user?: number;
+  system?: number;
+  /** Bytes of peak resident memory; of several processes the largest. */
+  maxRss?: number;
+}
 
 /** What is measured of a contender. */
 export interface Row {
   id: string;
   title: string;
+  kind: ContenderKind;
+  version?: string;
   digests: boolean;
   lacks: string[];
-  /** Wall time of each run, in milliseconds. */
-  samples: number[];
-  /** CPU time of the whole process in each run, user and system, in milliseconds. */
-  cpu: number[];
-  /** Of `samples`. */
-  statistics: Statistics;
-  /** Paths compared, and those that differ. */
+  /** `failed`: it could not unpack the image; the rest as in {@link Absence}. */
+  status: 'measured' | 'failed' | Absence['status'];
+  /** Why it was not measured. */
+  reason?: string;
+  /** What to type to have it. */
+  install?: string;
+  samples: Sample[];
+  /** Of `samples`: wall and processor time in milliseconds, memory in bytes. */
+  wall?: Statistics;
+  cpu?: Statistics;
+  maxRss?: Statistics;
+  /** Paths compared, how many differ, and the first of those. */
   paths: number;
+  differenceCount: number;
   differences: Difference[];
-  /** Of the last run. */
-  facts: UnpackFacts;
+  /** What the comparison left out. */
+  tolerance: string[];
+  /** Medians of the stages, in milliseconds, summed over threads. */
+  stages?: Record<string, number>;
+  decoders?: string[];
+  note?: string;
+}
+
+/** Rows, and the size of what was unpacked. */
+export interface Measured {
+  rows: Row[];
+  tarBytes: number;
+  files: number;
 }
 
 export interface MeasureOptions {
@@ -40,70 +70,133 @@ export interface MeasureOptions {
   onStep?: (text: string) => void;
 }
 
-/** Checks and times `contenders`. */
+const keptDifferences = 100;
+
+interface Running {
+  contender: Contender;
+  place: Place;
+  row: Row;
+  facts: UnpackFacts[];
+}
+
+/** Checks and times `contenders`; the first must be able to unpack the image. */
 export async function measure(
   contenders: readonly Contender[],
   image: BenchImage,
   options: MeasureOptions,
-): Promise<Row[]> {
-  const rows: Row[] = [];
+): Promise<Measured> {
+  const { scratch, signal, onStep } = options;
+  const all = contenders.map((contender) => {
+    const home = path.join(scratch, 'home', contender.id);
+    return { contender, place: { image, home, signal }, row: emptyRow(contender), facts: [] };
+  });
+  const running: Running[] = [];
   let expected: View | undefined = options.truth && { tree: options.truth, tolerance: {} };
-  for (const contender of contenders) {
-    options.onStep?.(`checking the result of ${contender.title}`);
-    const xattrs = [...(options.truth ?? [])].filter(([, { xattrs }]) => xattrs).map(([at]) => at);
-    const view = await check(contender, image, xattrs, options);
-    expected ??= view;
-    const tolerance = {
-      ...expected.tolerance,
-      ...definedOnly(view.tolerance),
-    };
-    rows.push({
-      id: contender.id,
-      title: contender.title,
-      digests: contender.digests,
-      lacks: contender.lacks,
-      samples: [],
-      cpu: [],
-      statistics: statistics([0]),
-      paths: expected.tree.size,
-      differences: compareTrees(expected.tree, view.tree, tolerance),
-      facts: {},
-    });
+  const named = [...(options.truth ?? [])].filter(([, { xattrs }]) => xattrs).map(([at]) => at);
+  for (const one of all) {
+    onStep?.(`checking the result of ${one.contender.title}`);
+    const view = await check(one, named, options);
+    if (view !== undefined) {
+      expected ??= view;
+      judge(one.row, expected, view);
+      running.push(one);
+    }
   }
   for (let run = 0; run < options.runs; run++) {
-    options.onStep?.(`timed run ${run + 1} of ${options.runs}`);
-    await timedRound(contenders, rows, image, options);
+    for (const one of running) {
+      onStep?.(`run ${run + 1} of ${options.runs}: ${one.contender.title}`);
+      await timedRun(one, options);
+    }
   }
-  for (const row of rows) {
-    row.statistics = statistics(row.samples);
+  for (const one of all) {
+    summarize(one);
+    await removeTree(one.place.home);
   }
-  return rows;
+  const { tarBytes = 0, files = 0 } = running[0]?.facts[0] ?? {};
+  return { rows: all.map(({ row }) => row), tarBytes, files };
 }
 
-/** A run that is not timed, and warms up the page cache and the code. */
+function emptyRow({ id, title, kind, digests, lacks }: Contender): Row {
+  return {
+    id,
+    title,
+    kind,
+    digests,
+    lacks,
+    status: 'measured',
+    samples: [],
+    paths: 0,
+    differenceCount: 0,
+    differences: [],
+    tolerance: [],
+  };
+}
+
+/** A run that is not timed, and warms up the page cache; undefined where the contender does not take part. */
 async function check(
-  contender: Contender,
-  image: BenchImage,
+  { contender, place, row }: Running,
   xattrs: string[],
-  { scratch, signal }: MeasureOptions,
-): Promise<View> {
-  const destination = path.join(scratch, 'check');
+  options: MeasureOptions,
+): Promise<View | undefined> {
+  await mkdir(place.home, { recursive: true });
+  const absence = await contender.absence(place);
+  if (contender.version !== undefined) {
+    row.version = contender.version;
+  }
+  if (absence !== undefined) {
+    Object.assign(row, absence);
+    return undefined;
+  }
+  const destination = path.join(options.scratch, 'check');
   try {
-    await contender.unpack(image, destination, signal);
-    return await contender.view(image, destination, xattrs, signal);
+    await contender.prepare?.(place);
+    await contender.begin?.(place, destination);
+    const { note } = await contender.unpack(place, destination);
+    if (note !== undefined) {
+      row.note = note;
+    }
+    return await contender.view(place, destination, xattrs);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (contender.kind === 'ours') {
+      throw error;
+    }
+    row.status = 'failed';
+    row.reason = error instanceof Error ? error.message : String(error);
+    return undefined;
   } finally {
-    await removeTree(destination);
-    await removeTree(`${destination}.mount`);
+    await cleanUp(contender, place, destination);
   }
 }
 
-/** One timed run of each contender; what they leave is removed outside of the time. */
-async function timedRound(
-  contenders: readonly Contender[],
-  rows: readonly Row[],
-  image: BenchImage,
-  { scratch, signal }: MeasureOptions,
-): Promise<void> {
+async function cleanUp(contender: Contender, place: Place, destination: string): Promise<void> {
+  await contender.end?.(place, destination);
+  await removeTree(destination);
+  await removeTree(`${destination}.mount`);
+}
+
+function judge(row: Row, expected: View, view: View): void {
+  const tolerance = { ...expected.tolerance, ...definedOnly(view.tolerance) };
+  const differences = compareTrees(expected.tree, view.tree, tolerance);
+  row.paths = expected.tree.size;
+  row.differenceCount = differences.length;
+  row.differences = differences.slice(0, keptDifferences);
+  const { owners, time, xattrs, directories } = tolerance;
+  row.tolerance = [
+    ...(owners ? ['owners'] : []),
+    ...(time === undefined ? [] : [`mtime to ${Number(time) / 1e9} s`]),
+    ...(xattrs ? ['xattrs'] : []),
+    ...(directories ? ['times and modes of directories'] : []),
+  ];
+}
+
+/** One timed run; what it leaves is removed outside of the time. */
+async function timedRun(one: Running, { scratch, signal }: MeasureOptions): Promise<void> {
+  const { contender, place, row, facts } = one;
+  if (row.status !== 'measured') {
+    return;
+  }
+  const destination = path.join(scratch, 'run');
   const { Bench } = await loadTinybench();
   const bench = new Bench({
     iterations: 1,
@@ -111,38 +204,63 @@ async function timedRound(
     warmup: false,
     throws: true,
     retainSamples: true,
-    ...(signal && { signal }),
   });
-  contenders.forEach((contender, index) => {
-    const row = rows[index] as Row;
-    const destination = path.join(scratch, `run-${index}`);
-    let before = process.cpuUsage();
-    bench.add(
-      contender.id,
-      async () => {
-        row.facts = await contender.unpack(image, destination, signal);
-      },
-      {
-        beforeEach: async () => {
-          await mkdir(scratch, { recursive: true });
-          before = process.cpuUsage();
-        },
-        afterEach: async () => {
-          const { user, system } = process.cpuUsage(before);
-          row.cpu.push((user + system) / 1000);
-          await removeTree(destination);
-        },
-      },
-    );
-  });
-  await bench.run();
-  signal?.throwIfAborted();
-  bench.tasks.forEach((task, index) => {
-    const { result } = task;
-    if ('latency' in result) {
-      rows[index]?.samples.push(...(result.latency.samples ?? []));
+  let fact: UnpackFacts = {};
+  bench.add(
+    contender.id,
+    async () => {
+      fact = await contender.unpack(place, destination);
+      return fact.wall === undefined ? undefined : { overriddenDuration: fact.wall };
+    },
+    {
+      async: true,
+      beforeEach: async () => contender.begin?.(place, destination),
+      afterEach: () => cleanUp(contender, place, destination),
+    },
+  );
+  try {
+    await bench.run();
+  } catch (error) {
+    await cleanUp(contender, place, destination);
+    signal?.throwIfAborted();
+    if (contender.kind === 'ours') {
+      throw error;
     }
-  });
+    row.status = 'failed';
+    row.reason = error instanceof Error ? error.message : String(error);
+    return;
+  }
+  const result = bench.tasks[0]?.result;
+  const wall =
+    result !== undefined && 'latency' in result ? result.latency.samples?.[0] : undefined;
+  if (wall !== undefined) {
+    row.samples.push({ wall, ...fact.usage });
+    facts.push(fact);
+  }
+}
+
+function summarize({ row, facts }: Running): void {
+  const { samples } = row;
+  if (row.status !== 'measured' || samples.length === 0) {
+    return;
+  }
+  row.wall = statistics(samples.map(({ wall }) => wall));
+  if (samples.every(({ user }) => user !== undefined)) {
+    row.cpu = statistics(samples.map(({ user = 0, system = 0 }) => user + system));
+  }
+  if (samples.every(({ maxRss }) => maxRss)) {
+    row.maxRss = statistics(samples.map(({ maxRss = 0 }) => maxRss));
+  }
+  const last = facts.at(-1) ?? {};
+  if (last.stages !== undefined) {
+    row.stages = Object.fromEntries(
+      Object.keys(last.stages).map((stage) => {
+        const times = facts.map(({ stages }) => stages?.[stage] ?? 0);
+        return [stage, statistics(times).median];
+      }),
+    );
+  }
+  Object.assign(row, definedOnly({ decoders: last.decoders, note: row.note ?? last.note }));
 }
 
 function definedOnly<T extends object>(value: T): Partial<T> {

@@ -1,19 +1,25 @@
-// oci-unpack itself as a contender, in the way that this process is allowed to work.
+// oci-unpack itself as a contender, as a whole process, in the way that this user is allowed to work.
 
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { addXattrs, scanDirectory, scanLayers } from '../demo/scan.js';
+import { scanLayers } from '../demo/scan.js';
 import {
   type Format,
+  type ImageReport,
   mountImage,
   type Policies,
   UnpackError,
+  type UnpackErrorCode,
   unmount,
   unpackImage,
+  version,
 } from '../index.js';
 import { removeTree } from '../native/index.js';
 import type { Contender, UnpackFacts } from './contender.js';
 import type { BenchImage } from './image.js';
+import { viewDirectory } from './layered-view.js';
+import { packageRoot } from './native-tool.js';
+import { runProcess } from './process.js';
 
 /** How this process may unpack. */
 export interface OwnMode {
@@ -28,11 +34,11 @@ export interface OwnMode {
 }
 
 const refusals = ['ERR_PERMISSION', 'ERR_UNSUPPORTED', 'ERR_XATTR_UNSUPPORTED', 'ERR_DEVICE'];
-const unprivileged: Partial<Policies> = {
+const unprivileged = {
   ownership: 'ignore',
   xattrs: 'best-effort',
   devices: 'skip',
-};
+} satisfies Partial<Policies>;
 
 /**
  * Finds out what this process may do by doing it: overlay format and a mount, else whiteouts as files (aufs), which
@@ -65,47 +71,90 @@ export async function probeOwnMode(
   }
 }
 
-/** The contender. */
-export function ownContender(mode: OwnMode): Contender {
-  const { format, policies } = mode;
+/** The contenders: as layers, as one merged tree, and as layers on one thread. The first is the one that counts. */
+export function ownContenders(mode: OwnMode): Contender[] {
+  return [
+    ownContender(mode, { id: 'oci-unpack', title: 'oci-unpack' }),
+    ownContender({ ...mode, format: 'flat' }, { id: 'oci-unpack-flat', title: 'oci-unpack flat' }),
+    ownContender(mode, { id: 'oci-unpack-1', title: 'oci-unpack -j 1', concurrency: 1 }),
+  ];
+}
+
+function ownContender(
+  mode: OwnMode,
+  { id, title, concurrency }: { id: string; title: string; concurrency?: number },
+): Contender {
+  const options = [
+    '--format',
+    mode.format,
+    ...(concurrency === undefined ? [] : ['--concurrency', String(concurrency)]),
+    ...Object.entries(mode.policies).flatMap(([name, value]) => [`--${name}`, String(value)]),
+  ];
   return {
-    id: `oci-unpack-${format}`,
-    title: 'oci-unpack',
+    id,
+    title,
+    kind: 'ours',
     digests: true,
     lacks: mode.privileged ? [] : ['owners', 'capabilities'],
-    async unpack(image, destination, signal): Promise<UnpackFacts> {
-      const options = { format, policies, signal };
-      const { layers } = await unpackImage(image.reference, destination, options);
-      const stages: Record<string, number> = {};
-      for (const { times } of layers) {
-        for (const [stage, time] of Object.entries(times)) {
-          stages[stage] = (stages[stage] ?? 0) + time;
-        }
+    version,
+    absence: async () => undefined,
+    async unpack({ image, signal }, destination): Promise<UnpackFacts> {
+      const args = ['unpack', image.reference, destination, '--json', ...options];
+      const main = path.join(packageRoot, 'dist/cli/main.js');
+      const { code, stdout, stderr, usage } = await runProcess(process.execPath, [main, ...args], {
+        signal,
+        codes: [0, 1, 2],
+      });
+      if (code !== 0) {
+        throw failureOf(stdout, stderr);
       }
-      return {
-        stages,
-        decoders: [...new Set(layers.map(({ decoder }) => decoder))],
-        tarBytes: layers.reduce((sum, layer) => sum + layer.uncompressedSize, 0),
-        files: layers.reduce((sum, layer) => sum + layer.counts.files, 0),
-      };
+      return { usage, ...factsOf(JSON.parse(stdout) as ImageReport) };
     },
-    async view(image, destination, xattrs, signal) {
-      if (mode.mounts) {
-        return whileMounted(destination, async (target) => {
-          const tree = await scanDirectory(target, signal);
-          const seen = await addXattrs(tree, target, xattrs);
-          return { tree, tolerance: { xattrs: !seen } };
-        });
+    async view({ image, signal }, destination, xattrs) {
+      if (mode.format === 'flat') {
+        const view = await viewDirectory(path.join(destination, 'rootfs'), xattrs, signal);
+        const { tolerance } = view;
+        return { ...view, tolerance: mode.privileged ? tolerance : { owners: true, xattrs: true } };
       }
-      const directories = image.layers.map((_, index) => layerDirectory(destination, index));
+      if (mode.mounts) {
+        return whileMounted(destination, (target) => viewDirectory(target, xattrs, signal));
+      }
+      const directories = image.layers.map((_, index) =>
+        path.join(destination, 'layers', String(index).padStart(3, '0'), 'fs'),
+      );
       const tree = await scanLayers(directories, signal);
       return { tree, tolerance: { owners: !mode.privileged, xattrs: true } };
     },
   };
 }
 
-function layerDirectory(destination: string, index: number): string {
-  return path.join(destination, 'layers', String(index).padStart(3, '0'), 'fs');
+/** The error that the command printed as JSON. */
+function failureOf(stdout: string, stderr: string): UnpackError {
+  try {
+    const { error } = JSON.parse(stdout) as {
+      error: { code: UnpackErrorCode; message: string };
+    };
+    return new UnpackError(error.code, error.message);
+  } catch {
+    return new UnpackError('ERR_INTERNAL', stderr.trim() || 'oci-unpack failed without a message');
+  }
+}
+
+function factsOf({ layers }: ImageReport): UnpackFacts {
+  const stages: Record<string, number> = {};
+  for (const { times } of layers) {
+    for (const [stage, time] of Object.entries(times)) {
+      if (stage !== 'wall' && stage !== 'total') {
+        stages[stage] = (stages[stage] ?? 0) + time;
+      }
+    }
+  }
+  return {
+    stages,
+    decoders: [...new Set(layers.map(({ decoder }) => decoder))],
+    tarBytes: layers.reduce((sum, layer) => sum + layer.uncompressedSize, 0),
+    files: layers.reduce((sum, layer) => sum + layer.counts.files, 0),
+  };
 }
 
 /** Mounts an unpacked image beside it for the time of `body`. */

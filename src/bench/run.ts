@@ -1,4 +1,5 @@
-// The command `bench`, first form: oci-unpack against the pure JavaScript apply, on the demo's image or on given ones.
+// The command `bench`: oci-unpack, the pure JavaScript apply, what else the host has, and the floor, on the demo's
+// image or on given ones.
 
 import path from 'node:path';
 import { makeDemoImage } from '../demo/image.js';
@@ -6,9 +7,9 @@ import type { Tree } from '../demo/tree.js';
 import { version } from '../index.js';
 import { type BenchHost, describeHost } from './host.js';
 import { withBenchImage } from './image.js';
-import { javaScriptContender } from './javascript.js';
 import { type MeasureOptions, measure, type Row } from './measure.js';
-import { ownContender, probeOwnMode } from './ours.js';
+import { probeOwnMode } from './ours.js';
+import { allContenders, chooseContenders } from './peers/index.js';
 import { withScratch } from './scratch.js';
 
 /** Options of {@link runBench}. */
@@ -19,7 +20,9 @@ export interface BenchOptions {
   directory?: string;
   /** Timed runs of each contender. Default 5. */
   runs?: number;
-  /** One run on a small image: only to see that everything works. */
+  /** Who takes part beside oci-unpack and the floor: `all` (default), `none`, or names with commas between. */
+  peers?: string;
+  /** One run of a few on a small image: only to see that everything works. */
   smoke?: boolean;
   signal?: AbortSignal;
   /** Told what is being done, for progress. */
@@ -30,6 +33,8 @@ export interface BenchOptions {
 export interface ImageResult {
   reference: string;
   manifestDigest: string;
+  /** Digests of the layers' blobs, bottom first. */
+  layerDigests: string[];
   layers: number;
   /** Bytes of all blobs. */
   size: number;
@@ -41,10 +46,11 @@ export interface ImageResult {
   rows: Row[];
 }
 
-/** What {@link runBench} resolves to; `--json` prints it. */
+/** What {@link runBench} resolves to; `--json` prints it. docs/benchmark.md describes it. */
 export interface BenchReport {
-  /** Version of this form. */
-  schema: 1;
+  kind: 'oci-unpack-bench';
+  /** Version of this form; a reader refuses others. */
+  schema: 2;
   version: string;
   /** RFC 3339. */
   date: string;
@@ -53,7 +59,7 @@ export interface BenchReport {
   /** Why oci-unpack could not do all that it can; undefined where it could. */
   restricted?: string;
   images: ImageResult[];
-  /** Whether all trees were equal; times of unequal ones mean nothing. */
+  /** Whether the trees of all that must be exact were equal; times of unequal ones mean nothing. */
   equal: boolean;
 }
 
@@ -61,8 +67,10 @@ export interface BenchReport {
 export async function runBench(options: BenchOptions = {}): Promise<BenchReport> {
   const { images = [], directory, smoke = false, signal, onStep } = options;
   const runs = smoke ? 1 : (options.runs ?? 5);
+  const peers = options.peers ?? (smoke ? 'javascript' : 'all');
   return withScratch(directory, signal, async (scratch) => {
-    const settings = { scratch, runs, signal, onStep };
+    const host = describeHost(scratch);
+    const settings = { scratch, runs, peers, signal, onStep };
     const results: MeasuredImage[] = [];
     if (images.length === 0) {
       onStep?.('making an image of real files');
@@ -74,18 +82,24 @@ export async function runBench(options: BenchOptions = {}): Promise<BenchReport>
     }
     const restricted = results.find((result) => result.restricted)?.restricted;
     return {
-      schema: 1,
+      kind: 'oci-unpack-bench',
+      schema: 2,
       version,
       date: new Date().toISOString(),
-      host: describeHost(scratch),
+      host,
       runs,
       ...(restricted !== undefined && { restricted }),
       images: results.map(({ result }) => result),
-      equal: results.every(({ result }) =>
-        result.rows.every((row) => row.differences.length === 0),
-      ),
+      equal: results.every(({ result }) => isEqual(result)),
     };
   });
+}
+
+/** Whether everything that must be exact was: what peers and the floor leave out is only told. */
+export function isEqual({ rows }: ImageResult): boolean {
+  return rows.every(
+    ({ kind, differenceCount }) => kind === 'peer' || kind === 'floor' || differenceCount === 0,
+  );
 }
 
 /** The result of an image, and what this process was not allowed to do. */
@@ -94,24 +108,35 @@ export interface MeasuredImage {
   restricted: string | undefined;
 }
 
-/** Checks and times all contenders on one image. */
+/**
+ * Checks and times contenders on one image. `peers` as in {@link BenchOptions}; without it only oci-unpack in its
+ * first form and the pure JavaScript apply.
+ */
 export async function measureImage(
   reference: string,
-  options: MeasureOptions & { truth?: Tree },
+  options: MeasureOptions & { peers?: string; truth?: Tree },
 ): Promise<MeasuredImage> {
   return withBenchImage(reference, async (image) => {
     options.onStep?.('looking what this process may do');
     const mode = await probeOwnMode(image, options.scratch, options.signal);
-    const contenders = [
-      ownContender(mode),
-      javaScriptContender('async', mode.privileged),
-      javaScriptContender('sync', mode.privileged),
-    ];
-    const rows = await measure(contenders, image, options);
-    const { tarBytes = 0, files = 0 } = rows[0]?.facts ?? {};
+    const all = allContenders(mode);
+    const contenders =
+      options.peers === undefined
+        ? all.filter((one, index) => index === 0 || one.kind === 'javascript')
+        : chooseContenders(all, options.peers);
+    const { rows, tarBytes, files } = await measure(contenders, image, options);
     const { manifestDigest, layers, size } = image;
     return {
-      result: { reference, manifestDigest, layers: layers.length, size, tarBytes, files, rows },
+      result: {
+        reference,
+        manifestDigest,
+        layerDigests: layers.map(({ digest }) => digest),
+        layers: layers.length,
+        size,
+        tarBytes,
+        files,
+        rows,
+      },
       restricted: mode.why,
     };
   });

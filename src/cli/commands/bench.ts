@@ -1,22 +1,26 @@
 // `oci-unpack bench [IMAGE...]`.
 
+import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { benchLines, runBench } from '../../bench/index.js';
-import { addOutputOptions, type OutputOptions, parseCount } from '../arguments.js';
+import { type BenchReport, benchLines, runBench } from '../../bench/index.js';
+import { type OutputOptions, parseCount } from '../arguments.js';
 import { exitFailed, type RunContext } from '../run-context.js';
 
 const example = `
 Examples:
   $ oci-unpack bench
-  $ oci-unpack bench oci:./image:latest --dir /mnt/scratch --runs 9
+  $ oci-unpack bench oci:./image:latest --dir /mnt/scratch --runs 9 --report report.html --json before.json
+  $ oci-unpack bench oci:./image:latest --peers containerd,umoci,tar-igzip
 
 Without an image one is made of real files of this machine. Every result is compared path by path before any
-time is printed; the exit code is 1 when one differs.`;
+time is printed; the exit code is 1 when one of oci-unpack's differs.`;
 
-interface BenchArguments extends OutputOptions {
+interface BenchArguments extends Omit<OutputOptions, 'json'> {
   dir?: string;
   runs: number;
+  peers?: string;
   smoke?: boolean;
+  json?: true | string;
 }
 
 /** The command. */
@@ -26,27 +30,46 @@ export function benchCommand(context: RunContext): Command {
     .argument('[image...]', 'oci:PATH[:TAG], oci-archive:PATH[:TAG] or docker-archive:PATH[:NAME]')
     .option('-d, --dir <dir>', 'where to work, which is the file system that is measured')
     .option('-n, --runs <n>', 'timed runs of each contender', parseCount(1, 1000), 5)
-    .option('--smoke', 'one run on a small image: only to see that everything works');
-  return addOutputOptions(command)
+    .option('--peers <list>', 'all, none, or names such as containerd,tar-igzip (default: all)')
+    .option('--smoke', 'one run on a small image: only to see that everything works')
+    .option('--json [file]', 'print the result as JSON, or write it to a file')
+    .option('-q, --quiet', 'print only errors, no progress');
+  return command
     .addHelpText('after', example)
     .action(async (images: string[], given: BenchArguments) => {
-      const region = context.liveRegion(given);
+      const { references, json } = jsonOption(images, given.json);
+      const output = { quiet: given.quiet, json: json === true };
+      const region = context.liveRegion(output);
+      let report: BenchReport;
       try {
-        const report = await runBench({
-          images,
+        report = await runBench({
+          images: references,
           directory: given.dir,
           runs: given.runs,
+          peers: given.peers,
           smoke: given.smoke,
           signal: context.signal,
           ...(region && { onStep: (text) => region.draw([text]) }),
         });
-        region?.clear();
-        context.print(given, report, () => benchLines(report));
-        if (!report.equal) {
-          process.exitCode = exitFailed;
-        }
       } finally {
         region?.clear();
       }
+      if (typeof json === 'string') {
+        await writeFile(json, `${JSON.stringify(report, null, 2)}\n`);
+      }
+      context.print(output, report, () => benchLines(report));
+      if (!report.equal) {
+        process.exitCode = exitFailed;
+      }
     });
+}
+
+/** `--json oci:IMAGE` can only mean an image: the option has no file then. */
+function jsonOption(
+  images: string[],
+  json: true | string | undefined,
+): { references: string[]; json: true | string | undefined } {
+  return typeof json === 'string' && /^(oci|oci-archive|docker-archive):/.test(json)
+    ? { references: [...images, json], json: true }
+    : { references: images, json };
 }

@@ -1,0 +1,125 @@
+// A containerd of the bench's own: private root, state and socket, no CRI, nothing of the host's touched.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { UnpackError } from '../../index.js';
+import { type ProcessResult, runProcess, type Usage } from '../process.js';
+
+/** What is switched off: it is not needed, and some of it looks at the host. */
+const disabled = [
+  'io.containerd.grpc.v1.cri',
+  'io.containerd.cri.v1.images',
+  'io.containerd.cri.v1.runtime',
+  'io.containerd.internal.v1.restart',
+  'io.containerd.internal.v1.opt',
+  'io.containerd.nri.v1.nri',
+  'io.containerd.tracing.processor.v1.otlp',
+  'io.containerd.snapshotter.v1.aufs',
+  'io.containerd.snapshotter.v1.btrfs',
+  'io.containerd.snapshotter.v1.devmapper',
+  'io.containerd.snapshotter.v1.zfs',
+  'io.containerd.snapshotter.v1.erofs',
+  'io.containerd.snapshotter.v1.blockfile',
+];
+
+const startMilliseconds = 20_000;
+
+export class ContainerdDaemon {
+  readonly #child: ChildProcess;
+  readonly #socket: string;
+  #log = '';
+
+  private constructor(child: ChildProcess, socket: string) {
+    this.#child = child;
+    this.#socket = socket;
+    child.stderr?.on('data', (chunk: Buffer) => {
+      this.#log = (this.#log + chunk.toString()).slice(-8192);
+    });
+  }
+
+  /** Starts one that keeps everything in `root`; `home` gets its socket and state. */
+  static async start(root: string, home: string): Promise<ContainerdDaemon> {
+    await mkdir(root, { recursive: true });
+    const config = path.join(home, 'config.toml');
+    const socket = path.join(home, 'containerd.sock');
+    const plugins = disabled.map((name) => `"${name}"`).join(', ');
+    await writeFile(config, `version = 2\ndisabled_plugins = [${plugins}]\n`);
+    const args = ['--config', config, '--root', root, '--state', path.join(home, 'state')];
+    const child = spawn('containerd', [...args, '--address', socket, '--log-level', 'error'], {
+      detached: true,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const daemon = new ContainerdDaemon(child, socket);
+    await daemon.#ready();
+    return daemon;
+  }
+
+  async #ready(): Promise<void> {
+    const deadline = performance.now() + startMilliseconds;
+    let failed: unknown;
+    this.#child.once('error', (error) => {
+      failed = error;
+    });
+    while (performance.now() < deadline && failed === undefined && this.#child.exitCode === null) {
+      const { code } = await this.ctr(['version'], { codes: [0, 1] });
+      if (code === 0) {
+        return;
+      }
+      await sleep(50);
+    }
+    await this.stop();
+    const why = failed instanceof Error ? failed.message : this.#log.trim().split('\n').at(-1);
+    throw new UnpackError('ERR_UNSUPPORTED', `containerd did not start: ${why ?? 'no message'}`);
+  }
+
+  /** Runs `ctr` against this daemon. */
+  ctr(
+    args: readonly string[],
+    options: { signal?: AbortSignal; codes?: readonly number[] } = {},
+  ): Promise<ProcessResult> {
+    const command = ['--address', this.#socket, '--namespace', 'bench', ...args];
+    return runProcess('ctr', command, options);
+  }
+
+  /** The socket, for a shell. */
+  get socket(): string {
+    return this.#socket;
+  }
+
+  /** What the daemon, with the helpers that it waited for, has used so far; {@link resetPeak} starts the peak anew. */
+  async usage(): Promise<Usage> {
+    const pid = this.#child.pid;
+    const [stat, status] = await Promise.all([
+      readFile(`/proc/${pid}/stat`, 'utf8'),
+      readFile(`/proc/${pid}/status`, 'utf8'),
+    ]);
+    // proc(5): after the name in parentheses, utime, stime, cutime and cstime are fields 14 to 17, in ticks of 10 ms.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const ticks = (field: number) => Number(fields[field - 3]) * 10;
+    const peak = Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+    return { user: ticks(14) + ticks(16), system: ticks(15) + ticks(17), maxRss: peak };
+  }
+
+  async resetPeak(): Promise<void> {
+    await writeFile(`/proc/${this.#child.pid}/clear_refs`, '5'); // proc(5)
+  }
+
+  /** Ends the daemon and waits for its end. */
+  async stop(): Promise<void> {
+    const { pid, exitCode, signalCode } = this.#child;
+    if (pid === undefined || exitCode !== null || signalCode !== null) {
+      return;
+    }
+    const ended = new Promise((resolve) => {
+      this.#child.once('exit', resolve);
+    });
+    this.#child.kill('SIGTERM');
+    const stopped = await Promise.race([ended.then(() => true), sleep(10_000, false)]);
+    if (!stopped) {
+      this.#child.kill('SIGKILL');
+      await ended;
+    }
+  }
+}
