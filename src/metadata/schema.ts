@@ -1,6 +1,6 @@
 // The schema of the metadata: what is stored, under which key, in which form, and which version that is.
 // One LMDB tree in `<root>/metadata/`. A key is text, `<bucket>\t<part>[\t<part>...]`, so that a bucket, a namespace or
-// the snapshots of one kind are a range; parts hold no control characters (names.ts). A value is a msgpack array, fields
+// the snapshots of one kind are a range; parts hold no control characters (names.ts). A value is a JSON array, fields
 // by position (compact, and quick to read by the hundred thousand: codec.ts).
 
 import type { Descriptor } from '../oci/index.js';

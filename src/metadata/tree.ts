@@ -1,4 +1,4 @@
-// The LMDB tree: keys of text to msgpack values, read and written in synchronous transactions. All that knows the
+// The LMDB tree: keys of text to JSON values, read and written in synchronous transactions. All that knows the
 // `lmdb` package is here. Commits wait for the disk (LMDB's own way: data, fdatasync, then the page that
 // makes it valid), so that a reader never sees what a power loss could take back.
 
@@ -14,6 +14,16 @@ const readersFull = -30790;
 
 /** How many processes and threads can read at once; LMDB fixes it when the first of them opens. */
 const maxReaders = 1024;
+
+/**
+ * Keys as their UTF-8, in the order of its bytes. Node's own code reads and writes them, as it does JSON values, which
+ * makes the first ten thousand records of a process, read by code that is not compiled yet, twice as quick
+ * as the package's ordered keys and msgpack.
+ */
+const utf8Keys = {
+  writeKey: (key: string, target: Buffer, start: number) => start + target.write(key, start),
+  readKey: (source: Buffer, start: number, end: number) => source.toString('utf8', start, end),
+};
 
 export interface TreeOptions {
   readOnly: boolean;
@@ -48,8 +58,8 @@ export class Tree implements RawStore {
         noSync: !options.sync,
         overlappingSync: false,
         maxReaders,
-        encoding: 'msgpack',
-        ...{ useRecords: false, moreTypes: false },
+        encoding: 'json',
+        keyEncoder: utf8Keys,
       });
     } catch (error) {
       throw this.#errorOf(error);
