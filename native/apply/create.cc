@@ -163,6 +163,10 @@ Status FileWriter::finish(uint64_t file_size) {
 Status create_symlink(const ApplyContext& context, const DirHandle& directory,
                       std::string_view name, std::string_view target,
                       const Attributes& attributes) {
+  if (target.empty()) {  // symlink(2) would say ENOENT
+    return input_error(Code::ERR_INVALID_ENTRY, "symlink", path_in(directory, name),
+                       "a symlink without a target");
+  }
   if (sys::symlinkat(std::string(target).c_str(), directory.fd.get(), CName(name).c_str()) != 0) {
     return system_error(errno, "symlinkat", path_in(directory, name));
   }

@@ -116,7 +116,9 @@ Status ZstdDecoder::frame(std::span<const uint8_t>* in, std::span<uint8_t>* out)
       state_ = State::kMagic;
       break;
     }
-    if (output.pos == output.size) break;
+    // The header needs no room to write to: it is taken whole even where there is none, since the
+    // magic is not offered again.
+    if (output.pos == output.size && (header_left_ == 0 || input.pos == in_before)) break;
     if (input.pos < in->size() && input.pos > in_before) continue;
     if (input.pos == in->size()) {
       // All taken; once the output is not full either, nothing is left inside.
