@@ -121,16 +121,16 @@ export const errorTable = {
     fix: "Choose trailingGarbage: 'ignore' when the generator is known to do this.",
   },
   ERR_INVALID_TAR: {
-    meaning: 'A tar header, pax record or sparse map is malformed.',
+    meaning: 'A tar header or pax record is malformed.',
     fix: 'The message names the entry. The layer was made by a broken tool or is damaged.',
   },
   ERR_INVALID_ENTRY: {
     meaning:
-      'A tar entry has a name or type that is refused: it leaves the root, is empty, or is no known type.',
+      'A tar entry is refused: its name leaves the root or is empty, its type is unknown, its sparse map or a number is out of bounds, or it is a hardlink to a directory or to itself.',
     fix: 'The message names the entry. The layer is hostile or was made by a broken tool.',
   },
   ERR_LINK_TARGET: {
-    meaning: 'A hardlink points at nothing, at a directory or at itself.',
+    meaning: 'A hardlink points at nothing, or at what lies in the directory that it replaces.',
     fix: 'The message names the entry. The layer was made by a broken tool.',
   },
   ERR_SYMLINK_PARENT: {

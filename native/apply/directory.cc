@@ -1,5 +1,6 @@
 #include "apply/directory.h"
 
+#include <algorithm>
 #include <string>
 #include <unordered_set>
 
@@ -21,6 +22,10 @@ Status set_all(const ApplyContext& context, const DirHandle& own, const Attribut
     return system_error(errno, "fchmod", own.path);
   }
   return set_times(context, subject, attributes.mtime);
+}
+
+bool is_default_acl(const Xattr& xattr) {
+  return xattr.first == "SCHILY.acl.default" || xattr.first == "system.posix_acl_default";
 }
 
 Status remove_other_xattrs(const ApplyContext& context, const DirHandle& own,
@@ -78,6 +83,34 @@ Status replace_metadata(const ApplyContext& context, const DirHandle& own,
   if (::fstat(own.fd.get(), &status) != 0) return system_error(errno, "fstat", own.path);
   return set_all(context, own, attributes,
                  owner_differs(context, attributes, status.st_uid, status.st_gid), true);
+}
+
+bool hands_down(const Attributes& attributes) {
+  return (attributes.mode & S_ISGID) != 0 ||
+         std::any_of(attributes.xattrs.begin(), attributes.xattrs.end(), is_default_acl);
+}
+
+Status pause_inheritance(const DirHandle& own, const Attributes& attributes) {
+  if (::fremovexattr(own.fd.get(), "system.posix_acl_default") != 0 && errno != ENODATA &&
+      errno != ENOTSUP) {
+    return system_error(errno, "fremovexattr", own.path, "system.posix_acl_default");
+  }
+  if (sys::fchmod(own.fd.get(), attributes.mode & ~static_cast<mode_t>(S_ISGID)) != 0) {
+    return system_error(errno, "fchmod", own.path);
+  }
+  return {};
+}
+
+Status resume_inheritance(const ApplyContext& context, const DirHandle& own,
+                          const Attributes& attributes) {
+  const Subject subject{own, {}, own.fd.get()};
+  for (const Xattr& xattr : attributes.xattrs) {
+    if (is_default_acl(xattr)) OCIUNPACK_TRY(set_xattrs(context, subject, {&xattr, 1}));
+  }
+  if (sys::fchmod(own.fd.get(), attributes.mode) != 0) {
+    return system_error(errno, "fchmod", own.path);
+  }
+  return set_times(context, subject, attributes.mtime);
 }
 
 Status restore_times(const ApplyContext& context, const DirHandle& own, Timestamp mtime) {

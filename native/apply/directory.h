@@ -30,4 +30,11 @@ Status replace_metadata(const ApplyContext& context, const DirHandle& own,
 // Only the times, after names in it have changed.
 Status restore_times(const ApplyContext& context, const DirHandle& own, Timestamp mtime);
 
+// What is made in a finished directory must not inherit from it: takes its setgid bit and its
+// default ACL away, where it has them, until resume_inheritance().
+bool hands_down(const Attributes& attributes);
+Status pause_inheritance(const DirHandle& own, const Attributes& attributes);
+Status resume_inheritance(const ApplyContext& context, const DirHandle& own,
+                          const Attributes& attributes);
+
 }  // namespace ociunpack

@@ -61,10 +61,10 @@ Status xattr_failed(const ApplyContext& context, const Subject& subject, const s
     context.notes->add({"xattr-failed", subject.path(), name + ": " + errno_name(error)});
     return {};
   }
-  Error failed = system_error(error, "setxattr", subject.path(),
-                              name + (unsupported ? " is not supported by this file system"
-                                                  : " needs more privileges") +
-                                  "; xattrs: 'best-effort' goes on without it");
+  Error failed = system_error(
+      error, "setxattr", subject.path(),
+      name + (unsupported ? " is not supported by this file system" : " needs more privileges") +
+          "; xattrs: 'best-effort' goes on without it");
   if (unsupported) failed.code = Code::ERR_XATTR_UNSUPPORTED;
   return failed;
 }
@@ -104,7 +104,8 @@ Status set_owner(const ApplyContext& context, const Subject& subject,
   if (call_chown(subject, uid, gid) == 0) return {};
   const int error = errno;
   if (error != EPERM && error != EINVAL) {
-    return system_error(error, "chown", subject.path(), std::to_string(uid) + ":" + std::to_string(gid));
+    return system_error(error, "chown", subject.path(),
+                        std::to_string(uid) + ":" + std::to_string(gid));
   }
   Error failed = system_error(error, "chown", subject.path(),
                               std::to_string(uid) + ":" + std::to_string(gid) +
@@ -127,10 +128,11 @@ Result<std::string> stored_xattr_name(const ApplyContext& context, std::string_v
       context.notes->add({"xattr-dropped", path, std::string(name)});
       return std::string();
     case OverlayXattrs::kError:
-      return input_error(Code::ERR_OVERLAY_XATTR, "xattr", path,
-                         std::string(name) +
-                             " would act on overlayfs itself (overlayXattrs: 'error'); use 'escape' "
-                             "or 'strip'");
+      return input_error(
+          Code::ERR_OVERLAY_XATTR, "xattr", path,
+          std::string(name) +
+              " would act on overlayfs itself (overlayXattrs: 'error'); use 'escape' "
+              "or 'strip'");
     case OverlayXattrs::kEscape:
       break;
   }
@@ -176,10 +178,10 @@ Status set_times(const ApplyContext& context, const Subject& subject, Timestamp 
     return {};
   }
   struct stat status {};
-  const int result =
-      subject.fd >= 0 ? ::fstat(subject.fd, &status)
-                      : ::fstatat(subject.directory.fd.get(), CName(subject.name).c_str(), &status,
-                                  AT_SYMLINK_NOFOLLOW);
+  const int result = subject.fd >= 0
+                         ? ::fstat(subject.fd, &status)
+                         : ::fstatat(subject.directory.fd.get(), CName(subject.name).c_str(),
+                                     &status, AT_SYMLINK_NOFOLLOW);
   if (result != 0) return system_error(errno, "fstat", subject.path());
   if (status.st_mtim.tv_sec != mtime.seconds ||
       status.st_mtim.tv_nsec != static_cast<long>(mtime.nanoseconds)) {

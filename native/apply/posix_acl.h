@@ -9,8 +9,8 @@
 
 namespace ociunpack {
 
-// "user::rwx,user:lisa:r-x:1001,group::r-x,mask::r-x,other::r--"; entries are separated by commas or
-// newlines. A named user or group needs its number: as a fourth field, or instead of the name.
+// "user::rwx,user:lisa:r-x:1001,group::r-x,mask::r-x,other::r--"; entries are separated by commas
+// or newlines. A named user or group needs its number: as a fourth field, or instead of the name.
 // ERR_INVALID_ENTRY for anything else; `path` is for the message.
 Result<std::string> encode_posix_acl(std::string_view text, const std::string& path);
 

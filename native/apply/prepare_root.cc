@@ -20,9 +20,9 @@ Status check_empty(int fd, const std::string& directory) {
   while (const dirent* entry = ::readdir(stream.get())) {
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") {
-      return input_error(Code::ERR_INVALID_ARGUMENT, "unpack", directory,
-                         "the directory of a layer must be empty, this one has " +
-                             std::string(name));
+      return input_error(
+          Code::ERR_INVALID_ARGUMENT, "unpack", directory,
+          "the directory of a layer must be empty, this one has " + std::string(name));
     }
   }
   return {};

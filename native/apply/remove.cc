@@ -36,8 +36,8 @@ class Remover {
 
  private:
   struct Level {
-    Stream stream;      // closed (null) where too many are open
-    std::string name;   // in the level above; empty at the top
+    Stream stream;     // closed (null) where too many are open
+    std::string name;  // in the level above; empty at the top
     ino_t inode = 0;
   };
 
@@ -130,7 +130,8 @@ Status remove_tree(const DirHandle& parent, std::string_view name_view) {
   }
   const UniqueFd fd(sys::openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   if (!fd.valid()) return system_error(errno, "openat", path_in(parent, name));
-  struct stat above {}, own {};
+  struct stat above {
+  }, own{};
   if (::fstat(parent_fd, &above) != 0 || ::fstat(fd.get(), &own) != 0) {
     return system_error(errno, "fstat", path_in(parent, name));
   }

@@ -103,7 +103,8 @@ Result<UniqueFd> RootDir::resolve_walk(std::string_view path, int flags) const {
       return made;
     }
     struct stat status {};
-    if (::fstat(fd.get(), &status) != 0) return system_error(errno, "fstat", std::string(path), name);
+    if (::fstat(fd.get(), &status) != 0)
+      return system_error(errno, "fstat", std::string(path), name);
     if (S_ISLNK(status.st_mode) && (!last || follow_last || must_be_directory)) {
       if (++symlinks > kMaxSymlinks) return system_error(ELOOP, "openat", std::string(path), name);
       OCIUNPACK_ASSIGN(const std::string target, read_link(fd.get(), path));

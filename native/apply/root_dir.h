@@ -1,6 +1,6 @@
-// RootDir: the one class that turns a path inside a root into a descriptor. Two resolvers behind one
-// interface: openat2(2), where the kernel has it, and a walk with O_PATH where it has not; neither
-// lets a symlink, `..` or a magic link lead out of the root.
+// RootDir: the one class that turns a path inside a root into a descriptor. Two resolvers behind
+// one interface: openat2(2), where the kernel has it, and a walk with O_PATH where it has not;
+// neither lets a symlink, `..` or a magic link lead out of the root.
 #pragma once
 
 #include <memory>
@@ -24,8 +24,8 @@ class RootDir {
   static Result<RootDir> from_fd(int fd, Resolver resolver = Resolver::kAutomatic);
 
   // Opens `path` with open(2)'s `flags` (O_CLOEXEC is added), as if the root were the process's
-  // root: symlinks are followed inside it, `..` stops at it. The last component is not followed with
-  // O_NOFOLLOW (then O_PATH opens the symlink itself, as open(2) does).
+  // root: symlinks are followed inside it, `..` stops at it. The last component is not followed
+  // with O_NOFOLLOW (then O_PATH opens the symlink itself, as open(2) does).
   Result<UniqueFd> resolve(std::string_view path, int flags) const;
 
   // Opens a directory, O_RDONLY; a symlink anywhere in `path` is an error (ELOOP or ENOTDIR). Paths

@@ -69,6 +69,7 @@ LayerPass::LayerPass(const LayerOptions& options, PushSource* push, PassCounters
   PlanOptions plan = options.plan;
   plan.limits = options.limits;
   plan.lower = lower_.get();
+  plan.lower_unknown = options.has_lower && lower_ == nullptr;
   planner_ = std::make_unique<Planner>(tree_.get(), plan);
 }
 

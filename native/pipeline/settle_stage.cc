@@ -1,6 +1,7 @@
 #include "pipeline/settle_stage.h"
 
 #include <algorithm>
+#include <unordered_set>
 #include <vector>
 
 #include "apply/copy_up.h"
@@ -31,8 +32,14 @@ class SettleStage {
 
  private:
   Result<DirRef> parent(NodeId id) {
-    touched_.push_back(tree_.node(id).parent);
-    return pass_.directory(tree_.node(id).parent);
+    const NodeId above = tree_.node(id).parent;
+    touched_.push_back(above);
+    OCIUNPACK_ASSIGN(DirRef directory, pass_.directory(above));
+    const Attributes attributes = attributes_of(tree_.inode_of(above));
+    if (pass_.directories_finished() && hands_down(attributes) && paused_.insert(above).second) {
+      OCIUNPACK_TRY(pause_inheritance(*directory, attributes));
+    }
+    return directory;
   }
 
   Status remove_plinks() {
@@ -120,7 +127,12 @@ class SettleStage {
       if (!tree_.is_directory(id)) continue;
       if (std::binary_search(unfinished.begin(), unfinished.end(), id, std::greater<>())) continue;
       OCIUNPACK_ASSIGN(const DirRef own, pass_.directory(id));
-      OCIUNPACK_TRY(restore_times(pass_.context(), *own, tree_.inode_of(id).mtime));
+      const Attributes attributes = attributes_of(tree_.inode_of(id));
+      if (paused_.contains(id)) {
+        OCIUNPACK_TRY(resume_inheritance(pass_.context(), *own, attributes));
+      } else {
+        OCIUNPACK_TRY(restore_times(pass_.context(), *own, attributes.mtime));
+      }
     }
     return {};
   }
@@ -129,7 +141,8 @@ class SettleStage {
   LayerTree& tree_;
   const SettlePlan& plan_;
   const int flat_root_;
-  std::vector<NodeId> touched_;  // directories whose list of names was changed
+  std::vector<NodeId> touched_;        // directories whose list of names was changed
+  std::unordered_set<NodeId> paused_;  // those that would hand down a group or an ACL
 };
 
 }  // namespace

@@ -110,8 +110,10 @@ class RecordSink {
   Status add(const Record& record) {
     const std::string_view key = record.key();
     const std::string_view text = record.text();
-    if (key == "path") return add_name(key, text, &fields_.path);
-    if (key == "linkpath") return add_name(key, text, &fields_.linkpath);
+    if (key == "path") return add_name(key, text, &fields_.path, &fields_.path_taken_away);
+    if (key == "linkpath") {
+      return add_name(key, text, &fields_.linkpath, &fields_.linkpath_taken_away);
+    }
     if (key == "size") return add_number(key, text, INT64_MAX, &fields_.size);
     if (key == "uid") return add_number(key, text, UINT32_MAX - 1, &fields_.uid);
     if (key == "gid") return add_number(key, text, UINT32_MAX - 1, &fields_.gid);
@@ -149,12 +151,14 @@ class RecordSink {
 
  private:
   Status add_name(std::string_view key, std::string_view text,
-                  std::optional<std::string_view>* name) {
+                  std::optional<std::string_view>* name, bool* taken_away) {
     if (text.find('\0') != text.npos) {
       return input_error(Code::ERR_INVALID_ENTRY, "pax header", {},
                          "the value of " + shown(key) + " has a NUL byte");
     }
     *name = text.empty() ? std::nullopt : std::optional(text);
+    // In a global header an empty value only takes back what an earlier one has said.
+    if (taken_away != nullptr) *taken_away = text.empty() && kind_ == PaxKind::kEntry;
     return {};
   }
 
@@ -238,7 +242,7 @@ class RecordSink {
     PaxSparse& sparse = fields_.sparse;
     const std::string_view name = key.substr(kGnuSparse.size());
     sparse.present = true;
-    if (name == "name") return add_name(key, text, &fields_.sparse_path);
+    if (name == "name") return add_name(key, text, &fields_.sparse_path, nullptr);
     if (name == "major") return add_number(key, text, INT64_MAX, &sparse.major);
     if (name == "minor") return add_number(key, text, INT64_MAX, &sparse.minor);
     // "size" is of versions 0.0 and 0.1, "realsize" of 1.0; they say the same.

@@ -29,6 +29,8 @@ struct PaxSparse {
 // The values that records gave. Views point into the bytes that were parsed.
 struct PaxFields {
   std::optional<std::string_view> path, linkpath;
+  bool path_taken_away = false;  // an 'x' header said it is empty: no name at all
+  bool linkpath_taken_away = false;
   std::optional<std::string_view> sparse_path;  // GNU.sparse.name: the real name, wins over path
   std::optional<uint64_t> size;                 // at most INT64_MAX
   std::optional<uint32_t> uid, gid;             // never 4294967295, which chown(2) takes for "keep"
@@ -44,9 +46,10 @@ struct PaxFields {
 enum class PaxKind : uint8_t { kEntry /* x */, kGlobal /* g */ };
 
 // Parses `body` into `fields`, over what is there already (later records win). An empty value takes
-// away what an earlier or global record said, so that the plain header holds again; of an xattr in
-// an 'x' header it is the value. `body` is decoded in place (base64, URL encoding) and must outlive
-// the views. Unknown keywords are passed over; anything malformed is ERR_INVALID_TAR.
+// away what an earlier or global record said, so that the plain header holds again; a path or
+// linkpath in an 'x' header takes the plain header's away too (as GNU tar and tarfile read it), and
+// of an xattr there it is the value. `body` is decoded in place (base64, URL encoding) and must
+// outlive the views. Unknown keywords are passed over; anything malformed is ERR_INVALID_TAR.
 Status parse_pax(std::span<char> body, PaxKind kind, const Limits& limits, PaxFields* fields);
 
 // The global headers' values, which hold until replaced. Owns its bytes.

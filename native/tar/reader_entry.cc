@@ -73,6 +73,8 @@ Status TarReader::apply_names(const uint8_t* block, EntryType* type, char type_f
     entry_.path = *pax_.sparse_path;
   } else if (pax_.path) {
     entry_.path = *pax_.path;
+  } else if (pax_.path_taken_away) {
+    // POSIX.1-2001: an empty value takes the header's field away too.
   } else if (long_name_) {
     entry_.path = *long_name_;
   } else {
@@ -94,6 +96,7 @@ Status TarReader::apply_names(const uint8_t* block, EntryType* type, char type_f
   if (*type != EntryType::kHardlink && *type != EntryType::kSymlink) return {};
   if (pax_.linkpath) {
     entry_.linkpath = *pax_.linkpath;
+  } else if (pax_.linkpath_taken_away) {
   } else if (long_link_) {
     entry_.linkpath = *long_link_;
   } else {
@@ -152,7 +155,7 @@ Status TarReader::apply_metadata(const uint8_t* block) {
       OCIUNPACK_TRY(header_number(block, kDevMinorField, "device minor", INT64_MAX, &minor_number));
     }
     if (major_number > kMaxDevMajor || minor_number > kMaxDevMinor) {
-      return fail(Code::ERR_INVALID_ENTRY,
+      return fail(Code::ERR_DEVICE,
                   "device " + std::to_string(major_number) + ":" + std::to_string(minor_number) +
                       " is out of range: at most " + std::to_string(kMaxDevMajor) + ":" +
                       std::to_string(kMaxDevMinor));

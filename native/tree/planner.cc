@@ -46,6 +46,14 @@ Error Planner::refuse(const Entry& entry, std::string detail, Code code) const {
   return input_error(code, "tar entry", std::string(entry.path), std::move(detail));
 }
 
+// A refusal that rests on where a path leads. Without the lower layers that may be wrong: it is
+// kept for settle, which plans anew where one of their symlinks is on the way, and else reports it.
+Error Planner::doubt(const Entry& entry, std::string detail, Code code) {
+  Error error = refuse(entry, std::move(detail), code);
+  if (options_.lower_unknown) doubt_ = error;
+  return error;
+}
+
 // Splits a name of the layer at '/'. A leading '/', empty components and '.' vanish; '..' takes
 // away the component before it, and is refused where there is none (it would leave the root).
 Status Planner::clean(const Entry& entry, std::string_view path,
@@ -78,11 +86,23 @@ Status Planner::clean(const Entry& entry, std::string_view path,
 }
 
 Result<const PlanStep*> Planner::add(const Entry& entry) {
+  clear_step();
+  if (doubt_) return &step_;
+  auto step = plan(entry);
+  if (step.ok() || !doubt_) return step;
+  // What the step has done to directories still holds, the entry itself is passed over.
+  step_.kind = PlanStep::Kind::kSkip;
+  return &step_;
+}
+
+void Planner::clear_step() {
   step_.kind = PlanStep::Kind::kSkip;
   step_.node = step_.link_source = step_.removed = kNoNode;
   step_.dead_directories.clear();
   step_.made_directories.clear();
+}
 
+Result<const PlanStep*> Planner::plan(const Entry& entry) {
   if (entry.path.empty()) return refuse(entry, "the name is empty");
   // The quick way: the same parent as the entry before.
   const size_t slash = entry.path.rfind('/');
@@ -159,7 +179,8 @@ Result<bool> Planner::take_mark(const Entry& entry) {
     if (!options_.accept_device_whiteouts) {
       return refuse(entry,
                     "a character device 0:0 is overlayfs' own whiteout; allow it with "
-                    "deviceWhiteouts: 'accept'");
+                    "deviceWhiteouts: 'accept'",
+                    Code::ERR_DEVICE);
     }
     marks_.push_back(
         {{components_.begin(), components_.end() - 1}, std::string(components_.back())});
@@ -170,7 +191,8 @@ Result<bool> Planner::take_mark(const Entry& entry) {
 
 // Resolves `components` in what this layer has (and, with `lower`, in what is below it), following
 // symlinks inside the root, into places_. Makes nothing.
-Status Planner::walk(const Entry& entry, const std::vector<std::string_view>& components) {
+Status Planner::walk(const Entry& entry, const std::vector<std::string_view>& components,
+                     Purpose purpose) {
   places_.clear();
   std::vector<std::string_view> pending(components.rbegin(), components.rend());
   int symlinks = 0;
@@ -193,7 +215,8 @@ Status Planner::walk(const Entry& entry, const std::vector<std::string_view>& co
     }
     if (found != kNoNode && tree_->type_of(found) == NodeType::kPendingLink) uncertain_ = true;
     if (found == kNoNode && options_.lower != nullptr) {
-      OCIUNPACK_ASSIGN(const bool followed, follow_lower(entry, name, &symlinks, &pending));
+      OCIUNPACK_ASSIGN(const bool followed,
+                       follow_lower(entry, name, purpose, &symlinks, &pending));
       if (followed) continue;
     }
     places_.push_back({found, name});
@@ -210,7 +233,7 @@ std::string Planner::walked_path() const {
 Status Planner::follow(const Entry& entry, std::string_view target, int* symlinks,
                        std::vector<std::string_view>* pending) {
   if (++*symlinks > kMaxSymlinks) {
-    return refuse(entry, "more than 40 symlinks in the path: a loop");
+    return doubt(entry, "more than 40 symlinks in the path: a loop");
   }
   if (!target.empty() && target.front() == '/') places_.clear();
   const std::vector<std::string_view> more = split_path(target);
@@ -220,8 +243,8 @@ Status Planner::follow(const Entry& entry, std::string_view target, int* symlink
 
 // Whether `name`, which this layer does not have under places_, is a symlink below that is
 // followed.
-Result<bool> Planner::follow_lower(const Entry& entry, std::string_view name, int* symlinks,
-                                   std::vector<std::string_view>* pending) {
+Result<bool> Planner::follow_lower(const Entry& entry, std::string_view name, Purpose purpose,
+                                   int* symlinks, std::vector<std::string_view>* pending) {
   std::vector<std::string_view> path;
   for (const Place& place : places_) {
     if (place.node != kNoNode && tree_->node(place.node).cut_at != kNeverCut) return false;
@@ -230,10 +253,15 @@ Result<bool> Planner::follow_lower(const Entry& entry, std::string_view name, in
   path.push_back(name);
   const MergedWalk below = walk_merged(options_.lower, path, false, false);
   if (!below.found || below.found->type() != NodeType::kSymlink) return false;
+  const std::string_view target = below.found->inode().target;
+  // The policy is about parents; nothing is replaced on the way to a hardlink's target.
+  if (purpose == Purpose::kLinkTarget) {
+    OCIUNPACK_TRY(follow(entry, target, symlinks, pending));
+    return true;
+  }
   if (options_.symlink_parents == SymlinkParents::kReplace) return false;
   const std::string above = walked_path();
   const std::string full = above.empty() ? std::string(name) : above + "/" + std::string(name);
-  const std::string_view target = below.found->inode().target;
   if (options_.symlink_parents == SymlinkParents::kError) {
     return refuse(entry,
                   "its parent " + full + " is a symlink to " + std::string(target) +
@@ -248,7 +276,7 @@ Result<bool> Planner::follow_lower(const Entry& entry, std::string_view name, in
 
 // The directory that components_ name, made where it is missing.
 Result<NodeId> Planner::parent_of(const Entry& entry) {
-  OCIUNPACK_TRY(walk(entry, components_));
+  OCIUNPACK_TRY(walk(entry, components_, Purpose::kParent));
   return make_walked(entry.index);
 }
 
@@ -343,6 +371,7 @@ Result<const PlanStep*> Planner::add_directory(const Entry& entry, NodeId parent
   }
   set_metadata(&tree_->inode_of(id), entry);
   tree_->node(id).implicit = false;
+  tree_->node(id).named_directory = true;
   step_.kind = PlanStep::Kind::kDirectory;
   step_.node = id;
   return &step_;
@@ -357,8 +386,10 @@ Result<const PlanStep*> Planner::add_other(const Entry& entry, NodeId parent,
     }
   } else if (entry.type == EntryType::kCharDevice || entry.type == EntryType::kBlockDevice) {
     if (entry.dev_major > kMaxMajor || entry.dev_minor > kMaxMinor) {
-      return refuse(entry, "the device number " + std::to_string(entry.dev_major) + ":" +
-                               std::to_string(entry.dev_minor) + " is out of range");
+      return refuse(entry,
+                    "the device number " + std::to_string(entry.dev_major) + ":" +
+                        std::to_string(entry.dev_minor) + " is out of range",
+                    Code::ERR_DEVICE);
     }
     if (entry.type == EntryType::kCharDevice && entry.dev_major == 0 && entry.dev_minor == 0) {
       // The quick way of add() passes take_mark() by.
@@ -382,104 +413,6 @@ Result<const PlanStep*> Planner::add_other(const Entry& entry, NodeId parent,
   step_.kind = PlanStep::Kind::kCreate;
   step_.node = id;
   return &step_;
-}
-
-// With the lower layers known: the inode of a file of theirs, which then belongs to this layer too,
-// under its own path and under the link's. kNoInode where they have no such file.
-Result<InodeId> Planner::lower_link_target(const Entry& entry,
-                                           const std::vector<std::string_view>& components) {
-  std::vector<std::string_view> path;
-  for (const Place& place : places_) {
-    if (place.node != kNoNode && tree_->node(place.node).cut_at != kNeverCut) return kNoInode;
-    path.push_back(place.name);
-  }
-  path.push_back(components.back());
-  const MergedWalk below = walk_merged(options_.lower, path, false, false);
-  if (!below.found) return kNoInode;
-  if (below.found->is_directory()) return refuse(entry, "a hardlink to a directory");
-  const NodeId parent = make_walked(entry.index);
-  const NodeId id = tree_->find_or_add(parent, components.back());
-  const InodeId inode_id = tree_->new_inode(below.found->type(), id);
-  copy_lower_inode(*below.found, tree_, inode_id);
-  copy_sources_.emplace(inode_id, *below.found);
-  place_new(id, inode_id, entry.index);
-  hardlinks_[inode_id].push_back(id);
-  unsettled_links_.push_back(id);
-  return inode_id;
-}
-
-Result<const PlanStep*> Planner::add_hardlink(const Entry& entry, NodeId parent,
-                                              std::string_view name) {
-  std::vector<std::string_view> target;
-  OCIUNPACK_TRY(clean(entry, entry.linkpath, &target));
-  if (target.empty()) return refuse(entry, "a hardlink to the root");
-  const std::vector<std::string_view> directory(target.begin(), target.end() - 1);
-  OCIUNPACK_TRY(walk(entry, directory));
-  const NodeId above = places_.empty() ? kRootNode : places_.back().node;
-  const NodeId found = above == kNoNode ? kNoNode : tree_->find(above, target.back());
-  const NodeId id = tree_->find_or_add(parent, name);
-  if (found == id || (above == parent && target.back() == name)) {
-    return refuse(entry, "a hardlink to itself");
-  }
-  InodeId inode_id = kNoInode;
-  if (found != kNoNode) {
-    if (tree_->is_directory(found)) return refuse(entry, "a hardlink to a directory");
-    inode_id = tree_->node(found).inode;
-    if (tree_->node(id).inode == inode_id) return &step_;  // it is that link already
-  } else if (options_.lower != nullptr) {
-    OCIUNPACK_ASSIGN(inode_id, lower_link_target(entry, target));
-    if (tree_->node(id).inode == inode_id && inode_id != kNoInode) {
-      return refuse(entry, "a hardlink to itself");
-    }
-  }
-  if (inode_id == kNoInode && entry.body_size > 0) {
-    // pax archives may carry the content with each link: then this one is a file of its own.
-    Entry file = entry;
-    file.type = EntryType::kFile;
-    file.size = entry.body_size;
-    return add_other(file, parent, name);
-  }
-  NodeId source = kNoNode;
-  if (inode_id == kNoInode) {
-    inode_id = tree_->new_inode(NodeType::kPendingLink, id);
-    const std::string above_path = walked_path();
-    tree_->inode(inode_id).target =
-        tree_->keep(above_path.empty() ? std::string(target.back())
-                                       : above_path + "/" + std::string(target.back()));
-    tree_->inode(inode_id).entry = entry.index;
-  }
-  if (tree_->present(id)) {
-    displace(id);
-    if (found != kNoNode && !tree_->present(found)) {
-      return refuse(entry, "the hardlink's target lies in the directory that it replaces",
-                    Code::ERR_LINK_TARGET);
-    }
-  }
-  const Inode& inode = tree_->inode(inode_id);
-  const bool exists = inode.type != NodeType::kPendingLink && !inode.copied_up;
-  if (exists) source = inode.home;
-  std::vector<NodeId>& links = hardlinks_[inode_id];
-  if (links.empty() && inode.home != id) links.push_back(inode.home);
-  links.push_back(id);
-  place_new(id, inode_id, entry.index);
-  if (!exists) unsettled_links_.push_back(id);
-  step_.kind = exists ? PlanStep::Kind::kLink : PlanStep::Kind::kSkip;
-  step_.node = id;
-  step_.link_source = source;
-  return &step_;
-}
-
-void copy_lower_inode(const MergedNode& from, LayerTree* to, InodeId inode_id) {
-  const Inode& lower = from.inode();
-  Inode& inode = to->inode(inode_id);
-  const NodeId home = inode.home;
-  const uint64_t entry = inode.entry;
-  inode = lower;
-  inode.home = home;
-  inode.entry = entry;
-  inode.copied_up = true;
-  inode.target = to->keep(lower.target);
-  inode.xattrs = to->keep_xattrs(lower.xattrs);
 }
 
 }  // namespace ociunpack

@@ -5,6 +5,8 @@
 // (settle.h).
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -30,6 +32,8 @@ struct PlanOptions {
   // The lower layers without what this layer's whiteouts hide. Null in the first pass over a layer
   // (they may not be there yet) and for a bottom layer.
   const TreeView* lower = nullptr;
+  // There are lower layers, and `lower` is not known yet.
+  bool lower_unknown = false;
 };
 
 // A whiteout or an opaque marker, as the layer names it. Settle resolves it: it speaks of the lower
@@ -56,6 +60,14 @@ struct PlanStep {
   std::vector<NodeId> made_directories;  // to be made, in this order
 };
 
+// A hardlink whose target this layer had not named when it came (model: a placeholder).
+struct PendingLink {
+  InodeId inode;  // kPendingLink; its `target` as the layer says it, cleaned, `entry` its number
+  InodeId via;    // the placeholder that it points to; kNoInode
+  NodeId name;    // where it was put; something else may lie there by now
+  std::string target_path;  // where its target led when it came, this layer's symlinks followed
+};
+
 // Makes an inode of `to` a copy of the lower layers' one, to be copied up.
 void copy_lower_inode(const MergedNode& from, LayerTree* to, InodeId inode_id);
 
@@ -74,13 +86,22 @@ class Planner {
   const std::vector<NodeId>& implicit_directories() const { return implicit_directories_; }
   // Paths that were only walked through (`a` in a symlink target `a/../b`), likewise.
   const std::vector<std::string>& probed_paths() const { return probed_paths_; }
+  // Files that were taken for targets of links with a body, had a lower layer them: (path, entry).
+  const std::vector<std::pair<std::string, uint64_t>>& probed_targets() const {
+    return probed_targets_;
+  }
+  // In the order of the tar; whatever became of them.
+  const std::vector<PendingLink>& pending_links() const { return pending_links_; }
   // Nodes that were given an inode whose content is not this layer's: pending links, and (with
-  // `lower`) links to lower files. Some may have been replaced since.
+  // `lower`) links to lower files. Some may have been replaced since, some come twice.
   const std::vector<NodeId>& unsettled_links() const { return unsettled_links_; }
   // Where the content of an inode that is copied up lies; known only with `lower`.
   const std::unordered_map<InodeId, MergedNode>& copy_sources() const { return copy_sources_; }
   // A path went through a pending link: what that is, only the lower layers can tell.
   bool uncertain() const { return uncertain_; }
+  // Why an entry had to be refused, if the lower layers do not change where its paths lead; all
+  // that came after it was passed over.
+  const std::optional<Error>& doubt() const { return doubt_; }
   // The aufs pseudo directory `.wh..wh.plnk`, kept while the layer is applied; kNoNode without one.
   NodeId plink_directory() const { return plink_directory_; }
   std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
@@ -88,8 +109,12 @@ class Planner {
   // Takes the subtree away (a whole subtree for a directory); repoints inodes that live on
   // elsewhere.
   void displace(NodeId id);
+  // For settle: the inode of this layer that stands for one of the lower layers; `name` is a path
+  // that it will have.
+  InodeId copy_of(const MergedNode& source, NodeId name);
 
  private:
+  enum class Purpose : uint8_t { kParent, kLinkTarget };
   struct Place {
     NodeId node;  // kNoNode: this layer has nothing there
     std::string_view name;
@@ -98,9 +123,11 @@ class Planner {
   Status clean(const Entry& entry, std::string_view path,
                std::vector<std::string_view>* components);
   Result<bool> take_mark(const Entry& entry);
-  Status walk(const Entry& entry, const std::vector<std::string_view>& components);
-  Result<bool> follow_lower(const Entry& entry, std::string_view name, int* symlinks,
-                            std::vector<std::string_view>* pending);
+  Result<const PlanStep*> plan(const Entry& entry);
+  void clear_step();
+  Status walk(const Entry& entry, const std::vector<std::string_view>& components, Purpose purpose);
+  Result<bool> follow_lower(const Entry& entry, std::string_view name, Purpose purpose,
+                            int* symlinks, std::vector<std::string_view>* pending);
   Status follow(const Entry& entry, std::string_view target, int* symlinks,
                 std::vector<std::string_view>* pending);
   std::string walked_path() const;
@@ -112,11 +139,13 @@ class Planner {
   Result<const PlanStep*> add_directory(const Entry& entry, NodeId parent, std::string_view name);
   Result<const PlanStep*> add_hardlink(const Entry& entry, NodeId parent, std::string_view name);
   Result<const PlanStep*> add_other(const Entry& entry, NodeId parent, std::string_view name);
-  Result<InodeId> lower_link_target(const Entry& entry,
-                                    const std::vector<std::string_view>& components);
+  std::optional<MergedNode> lower_target(std::string_view name) const;
+  Result<NodeId> name_lower_target(const Entry& entry, std::string_view name);
+  void add_name(InodeId inode, NodeId name);
   void release(NodeId id);
   bool on_disk(NodeId id) const;
   Error refuse(const Entry& entry, std::string detail, Code code = Code::ERR_INVALID_ENTRY) const;
+  Error doubt(const Entry& entry, std::string detail, Code code = Code::ERR_INVALID_ENTRY);
 
   LayerTree* tree_;
   PlanOptions options_;
@@ -126,10 +155,14 @@ class Planner {
   std::vector<Mark> marks_;
   std::vector<NodeId> implicit_directories_;
   std::vector<std::string> probed_paths_;
+  std::vector<std::pair<std::string, uint64_t>> probed_targets_;
+  std::vector<PendingLink> pending_links_;
   std::vector<NodeId> unsettled_links_;
   std::unordered_map<InodeId, std::vector<NodeId>> hardlinks_;
   std::unordered_map<InodeId, MergedNode> copy_sources_;
+  std::map<std::pair<const TreeView*, InodeId>, InodeId> copies_;  // lower inode, ours
   bool uncertain_ = false;
+  std::optional<Error> doubt_;
   std::vector<Note> notes_;
   NodeId plink_directory_ = kNoNode;
   // The parent of the entry before, since entries come directory by directory. Forgotten whenever a

@@ -6,9 +6,6 @@
 namespace ociunpack {
 namespace {
 
-// After the last entry of a layer: every cut has happened, kNeverCut has not.
-constexpr uint64_t kEndOfLayer = kNeverCut - 1;
-
 std::string join(const std::vector<std::string_view>& path) {
   std::string joined;
   for (const std::string_view name : path) joined.append(joined.empty() ? "" : "/").append(name);
@@ -38,6 +35,7 @@ Result<SettlePlan> Settler::run() {
     OCIUNPACK_ASSIGN(plan_.replan, check_parents());
     if (plan_.replan) return std::move(plan_);
   }
+  if (planner_->doubt()) return *planner_->doubt();
   for (Note& note : planner_->take_notes()) plan_.notes.push_back(std::move(note));
   if (planner_->plink_directory() != kNoNode && tree_->present(planner_->plink_directory())) {
     planner_->displace(planner_->plink_directory());
@@ -75,7 +73,8 @@ Status Settler::resolve_marks() {
     ResolvedMark resolved{&mark, {mark.directory.begin(), mark.directory.end()}};
     if (below_ != nullptr) {
       const bool follow = symlink_parents_ == SymlinkParents::kFollow;
-      MergedWalk walk = walk_merged(below_.get(), resolved.directory, follow, true);
+      MergedWalk walk = walk_merged(below_.get(), resolved.directory, follow, true,
+                                    own_directory(mark.directory));
       if (walk.loop) {
         return input_error(Code::ERR_INVALID_ENTRY, "whiteout", mark_path(mark),
                            "more than 40 symlinks in the path: a loop");
@@ -101,6 +100,20 @@ Status Settler::resolve_marks() {
   return {};
 }
 
+// How many first components of a mark's directory name a directory that an entry of this layer has
+// named: what the layer says of `lib/` is not about the `usr/lib` that a lower layer's symlink led
+// to.
+size_t Settler::own_directory(const std::vector<std::string>& path) const {
+  size_t own = 0;
+  NodeId at = kRootNode;
+  for (size_t i = 0; i < path.size(); ++i) {
+    at = tree_->find_any(at, path[i]);
+    if (at == kNoNode) break;
+    if (tree_->node(at).named_directory) own = i + 1;
+  }
+  return own;
+}
+
 // Stacks a tree of nothing but this layer's whiteouts on the lower layers.
 void Settler::build_lower() {
   if (below_ == nullptr) return;
@@ -108,24 +121,44 @@ void Settler::build_lower() {
   lower_ = std::make_shared<TreeView>(mask_, UniqueFd(), below_, /*transparent=*/true);
   for (ResolvedMark& mark : marks_) {
     const MergedWalk walk = walk_merged(lower_.get(), mark.directory, false, false);
-    if (!walk.found || !walk.found->is_directory()) continue;
+    if (!walk.found || !walk.found->is_directory()) {
+      clear_the_way(mark.directory);
+      continue;
+    }
     mark.shows = mark.mark->name.empty() || merged_child(*walk.found, mark.mark->name).has_value();
-    if (mark.shows) hide_in_mask(mark);
+    if (mark.shows) hide_in_mask(mark.directory, mark.mark->name);
   }
 }
 
-void Settler::hide_in_mask(const ResolvedMark& mark) {
+// A mark's directory takes the place of what else the lower layers have there, or above it; marks
+// come before entries, so that no entry sees that any more.
+void Settler::clear_the_way(const std::vector<std::string_view>& directory) {
+  std::vector<std::string_view> path;
+  for (const std::string_view name : directory) {
+    const MergedWalk walk = walk_merged(lower_.get(), path, false, false);
+    if (!walk.found) return;
+    const auto child = merged_child(*walk.found, name);
+    if (child && !child->is_directory()) {
+      hide_in_mask(path, name);
+      return;
+    }
+    path.push_back(name);
+  }
+}
+
+// Hides `name` in the directory, or all of it where `name` is empty.
+void Settler::hide_in_mask(const std::vector<std::string_view>& path, std::string_view name) {
   NodeId directory = kRootNode;
-  for (const std::string_view name : mark.directory) {
-    const NodeId id = mask_->find_or_add(directory, name);
+  for (const std::string_view component : path) {
+    const NodeId id = mask_->find_or_add(directory, component);
     if (!mask_->present(id)) mask_->place(id, mask_->new_inode(NodeType::kDirectory, id));
     directory = id;
   }
-  if (mark.mark->name.empty()) {
+  if (name.empty()) {
     mask_->node(directory).opaque = true;
     return;
   }
-  const NodeId id = mask_->find_or_add(directory, mark.mark->name);
+  const NodeId id = mask_->find_or_add(directory, name);
   mask_->place(id, mask_->new_inode(NodeType::kWhiteout, id));
 }
 
@@ -141,10 +174,14 @@ Result<bool> Settler::check_parents() {
     OCIUNPACK_ASSIGN(const bool symlink, symlink_below(path));
     if (symlink) return true;
   }
-  for (const NodeId id : planner_->unsettled_links()) {
-    if (!tree_->present(id) || tree_->type_of(id) != NodeType::kPendingLink) continue;
-    const auto target = split_path(tree_->inode_of(id).target);
-    if (walk_merged(lower_.get(), target, true, false).met_symlink) return true;
+  for (const PendingLink& link : planner_->pending_links()) {
+    if (walk_merged(lower_.get(), split_path(link.target_path), true, false).met_symlink) {
+      return true;
+    }
+  }
+  for (const auto& [path, entry] : planner_->probed_targets()) {
+    if (lower_at(path, entry)) return true;
+    if (walk_merged(lower_.get(), split_path(path), true, false).met_symlink) return true;
   }
   return false;
 }
@@ -162,6 +199,12 @@ Result<bool> Settler::symlink_below(const std::string& path) {
   plan_.notes.push_back(
       {"symlink-parent", path, "a directory replaces the lower layers' symlink to " + target});
   return false;
+}
+
+// Marks come before entries, wherever they stand in the tar: what an entry has put in the place of
+// a mark's directory, or of one above it, has taken the mark away with it.
+bool Settler::was_cut(const std::vector<std::string_view>& path) const {
+  return !lower_visible_at(path, kEndOfLayer);
 }
 
 // A directory of this layer, made (without a name of its own) where it is missing; kNoNode where
@@ -184,13 +227,15 @@ NodeId Settler::ensure_directory(const std::vector<std::string_view>& path) {
 }
 
 void Settler::apply_marks() {
-  for (ResolvedMark& mark : marks_) mark.node = ensure_directory(mark.directory);
+  for (ResolvedMark& mark : marks_) {
+    mark.node = was_cut(mark.directory) ? kNoNode : ensure_directory(mark.directory);
+  }
   bool root_opaque = false;
   for (const ResolvedMark& mark : marks_) {
     if (!mark.mark->name.empty()) continue;
     if (mark.node == kNoNode) {
       plan_.notes.push_back({"whiteout-dropped", mark_path(*mark.mark),
-                             "what this layer has there is not a directory"});
+                             "an entry of this layer has taken its directory's place"});
     } else if (mark.node == kRootNode) {
       root_opaque = true;
     } else {
@@ -202,7 +247,7 @@ void Settler::apply_marks() {
     if (mark.mark->name.empty()) continue;
     if (mark.node == kNoNode) {
       plan_.notes.push_back({"whiteout-dropped", mark_path(*mark.mark),
-                             "what this layer has there is not a directory"});
+                             "an entry of this layer has taken its directory's place"});
       continue;
     }
     hide(mark.node, mark.mark->name, mark.shows);
@@ -240,95 +285,6 @@ void Settler::mark_cut_directories() {
     if (node.cut_at != kNeverCut) node.opaque = true;
     if (node.opaque) plan_.opaque_directories.push_back(id);
   }
-}
-
-// Whether an entry of this layer, at its place in the tar, still saw the lower layers at `path`.
-bool Settler::lower_visible_at(const std::vector<std::string_view>& path, uint64_t entry) const {
-  NodeId at = kRootNode;
-  for (const std::string_view name : path) {
-    at = tree_->find(at, name);
-    if (at == kNoNode) return true;
-    if (tree_->node(at).cut_at <= entry) return false;
-  }
-  return true;
-}
-
-Status Settler::settle_links() {
-  for (const NodeId id : planner_->unsettled_links()) {
-    if (!tree_->present(id)) continue;
-    const InodeId inode_id = tree_->node(id).inode;
-    if (tree_->inode(inode_id).type == NodeType::kPendingLink) {
-      OCIUNPACK_TRY(settle_pending(inode_id, 0));
-    } else if (const auto source = planner_->copy_sources().find(inode_id);
-               source != planner_->copy_sources().end() && tree_->inode(inode_id).home == id) {
-      plan_.copy_ups.push_back({id, source->second});
-    }
-  }
-  for (const NodeId id : planner_->unsettled_links()) {
-    if (!tree_->present(id)) continue;
-    const NodeId home = tree_->inode_of(id).home;
-    if (home != id) plan_.links.push_back({home, id});
-  }
-  return {};
-}
-
-// Gives every path of a pending link its inode: of the lower layers' file, which is copied up, or
-// of an entry that came later in this layer.
-Status Settler::settle_pending(InodeId pending, int depth) {
-  const std::string target(tree_->inode(pending).target);
-  const NodeId home = tree_->inode(pending).home;
-  const auto refuse = [&](Code code, const char* why) {
-    return input_error(code, "hardlink", tree_->path(home), "its target " + target + " " + why);
-  };
-  const std::vector<std::string_view> path = split_path(target);
-  if (lower_ != nullptr && lower_visible_at(path, tree_->inode(pending).entry)) {
-    const MergedWalk walk = walk_merged(lower_.get(), path, false, false);
-    if (walk.found && walk.found->is_directory()) {
-      return refuse(Code::ERR_INVALID_ENTRY, "is a directory");
-    }
-    if (walk.found) {
-      // The target's own path belongs to this layer then, unless the layer has put another file
-      // there.
-      const NodeId above = ensure_directory({path.begin(), path.end() - 1});
-      if (above != kNoNode && tree_->merges_at(above, kEndOfLayer) &&
-          tree_->find(above, path.back()) == kNoNode) {
-        const NodeId id = tree_->find_or_add(above, path.back());
-        tree_->node(id).cut_at = tree_->inode(pending).entry;
-        tree_->place(id, pending);
-        tree_->inode(pending).home = id;
-      }
-      settle_copied(pending, *walk.found);
-      return {};
-    }
-  }
-  NodeId found = kRootNode;
-  for (const std::string_view name : path) {
-    found = found == kNoNode ? kNoNode : tree_->find(found, name);
-  }
-  if (found == kNoNode) {
-    return refuse(Code::ERR_LINK_TARGET, "is neither in this layer nor in the layers below it");
-  }
-  if (tree_->is_directory(found)) return refuse(Code::ERR_INVALID_ENTRY, "is a directory");
-  const InodeId inode_id = tree_->node(found).inode;
-  if (inode_id == pending || depth > kMaxSymlinks) {
-    return refuse(Code::ERR_LINK_TARGET, "leads back to the link itself");
-  }
-  if (tree_->type_of(found) == NodeType::kPendingLink) {
-    OCIUNPACK_TRY(settle_pending(inode_id, depth + 1));
-  }
-  const InodeId settled = tree_->node(found).inode;
-  for (const NodeId id : planner_->unsettled_links()) {
-    if (tree_->node(id).inode == pending) tree_->node(id).inode = settled;
-  }
-  return {};
-}
-
-void Settler::settle_copied(InodeId inode_id, const MergedNode& source) {
-  copy_lower_inode(source, tree_, inode_id);
-  const NodeId home = tree_->inode(inode_id).home;
-  plan_.copy_ups.push_back({home, source});
-  plan_.notes.push_back({"hardlink-copied-up", tree_->path(home),
-                         "the target of a hardlink lies in a lower layer; it is copied"});
 }
 
 // A directory that this layer did not name is what the lower layers show there (row 7), or new:

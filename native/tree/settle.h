@@ -5,6 +5,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/note.h"
@@ -39,6 +41,9 @@ struct SettlePlan {
   std::vector<Note> notes;
 };
 
+// After the last entry of a layer: every cut has happened, kNeverCut has not.
+inline constexpr uint64_t kEndOfLayer = kNeverCut - 1;
+
 class Settler {
  public:
   // `planner` has seen the whole layer and made `tree`; `below` is null for a bottom layer.
@@ -70,12 +75,22 @@ class Settler {
   void hide(NodeId directory, std::string_view name, bool shows);
   void mark_cut_directories();
   Status settle_links();
-  Status settle_pending(InodeId inode, int depth);
+  Status link_lower_targets();
+  Status link_deferred();
+  Result<bool> link_one_deferred(const PendingLink& link);
+  struct Target;
+  Result<Target> walk_target(const PendingLink& link) const;
+  Status refuse_link(const PendingLink& link, Code code, const char* why) const;
+  std::optional<MergedNode> lower_at(const std::string& path, uint64_t entry) const;
   bool lower_visible_at(const std::vector<std::string_view>& path, uint64_t entry) const;
-  void settle_copied(InodeId inode, const MergedNode& source);
+  void name_in_this_layer(const std::vector<std::string_view>& path, InodeId inode);
+  void plan_links();
   void inherit_attributes();
+  bool was_cut(const std::vector<std::string_view>& path) const;
   NodeId ensure_directory(const std::vector<std::string_view>& path);
-  void hide_in_mask(const ResolvedMark& mark);
+  size_t own_directory(const std::vector<std::string>& path) const;
+  void clear_the_way(const std::vector<std::string_view>& directory);
+  void hide_in_mask(const std::vector<std::string_view>& path, std::string_view name);
 
   LayerTree* tree_;
   Planner* planner_;
@@ -85,6 +100,7 @@ class Settler {
   std::shared_ptr<LayerTree> mask_;
   std::shared_ptr<const TreeView> lower_;
   std::vector<ResolvedMark> marks_;
+  std::vector<NodeId> more_links_;  // names that settle itself has given to copied inodes
   SettlePlan plan_;
 };
 

@@ -63,6 +63,7 @@ struct Node {
   bool implicit = false;  // a directory that the layer did not name, only paths below it
   bool opaque = false;    // a directory that hides the lower layers' content
   bool in_child_list = false;
+  bool named_directory = false;  // an entry has named a directory here, whatever came after it
 };
 
 class LayerTree {
@@ -73,6 +74,10 @@ class LayerTree {
 
   // The present node of that name, or kNoNode.
   NodeId find(NodeId parent, std::string_view name) const;
+  // The node of that name, present or not, or kNoNode.
+  NodeId find_any(NodeId parent, std::string_view name) const {
+    return slots_[slot_of(parent, name)];
+  }
   // The node of that name, present or not; made (not present) where the path was never named.
   NodeId find_or_add(NodeId parent, std::string_view name);
   // Gives a path its inode, and puts it into its parent's list of children.

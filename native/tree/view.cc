@@ -1,5 +1,6 @@
 #include "tree/view.h"
 
+#include <algorithm>
 #include <unordered_set>
 
 namespace ociunpack {
@@ -103,7 +104,7 @@ std::vector<std::string_view> split_path(std::string_view path) {
 }
 
 MergedWalk walk_merged(const TreeView* view, const std::vector<std::string_view>& components,
-                       bool follow, bool follow_last) {
+                       bool follow, bool follow_last, size_t keep) {
   MergedWalk walk;
   std::vector<std::optional<MergedNode>> nodes{merged_root(view)};
   std::vector<std::string_view> pending(components.rbegin(), components.rend());
@@ -120,7 +121,9 @@ MergedWalk walk_merged(const TreeView* view, const std::vector<std::string_view>
     }
     std::optional<MergedNode> child;
     if (nodes.back() && nodes.back()->is_directory()) child = merged_child(*nodes.back(), name);
-    if (child && child->type() == NodeType::kSymlink && (!pending.empty() || follow_last)) {
+    const bool kept = pending.size() >= components.size() - std::min(keep, components.size());
+    if (child && child->type() == NodeType::kSymlink && (!pending.empty() || follow_last) &&
+        (!kept || symlinks > 0)) {
       walk.met_symlink = true;
       if (follow) {
         if (++symlinks > kMaxSymlinks) {

@@ -73,9 +73,10 @@ struct MergedWalk {
 
 // Walks `components` from the root. `follow` says whether symlinks on the way are followed (the
 // last component only with `follow_last`); without it they count as what they are: not directories.
-// Components that do not exist are kept as they are, `..` goes up and stops at the root.
+// Components that do not exist are kept as they are, `..` goes up and stops at the root. The first
+// `keep` components are never followed.
 MergedWalk walk_merged(const TreeView* view, const std::vector<std::string_view>& components,
-                       bool follow, bool follow_last);
+                       bool follow, bool follow_last, size_t keep = 0);
 
 // Splits at '/', leaving out empty components and ".".
 std::vector<std::string_view> split_path(std::string_view path);

@@ -178,20 +178,38 @@ describe('claims are not believed', () => {
     await expectRefused([tar([file('x', map, { pax })])], 'ERR_LIMIT_EXCEEDED');
   });
   it('an old GNU map that goes on for ever', async () => {
-    const block = Buffer.alloc(512);
-    block[504] = 1;
+    const byte = Buffer.alloc(1);
     const head: TarItem = {
       type: 'file',
       path: 's',
       sparseForm: 'old-gnu',
-      sparse: { size: 10, extents: [] },
+      sparse: {
+        size: 1537,
+        extents: [0, 512, 1024, 1536].map((offset) => ({ offset, data: byte })),
+      },
       fields: { gnuIsExtended: Buffer.from([1]) },
     };
-    const layer = Buffer.concat([
-      tar([head], { trailer: 0 }),
-      ...Array.from({ length: 3000 }, () => block),
-    ]);
-    await expectRefused([layer], 'ERR_TRUNCATED');
+    const layer = (map: (extent: number) => [number, number]): Buffer => {
+      const blocks = Array.from({ length: 3000 }, (_, i) => {
+        const block = Buffer.alloc(512);
+        for (let k = 0; k < 21; k++) {
+          const [offset, size] = map(i * 21 + k);
+          block.write(`${offset.toString(8).padStart(11, '0')}\0`, k * 24, 'latin1');
+          block.write(`${size.toString(8).padStart(11, '0')}\0`, k * 24 + 12, 'latin1');
+        }
+        block[504] = 1;
+        return block;
+      });
+      return Buffer.concat([tar([head], { trailer: 0 }).subarray(0, 512), ...blocks]);
+    };
+    await expectRefused([layer((i) => [(i + 4) * 512, 1])], 'ERR_TRUNCATED');
+    const limits = { maxSparseEntries: 10_000 };
+    await expectRefused([layer((i) => [(i + 4) * 512, 1])], 'ERR_LIMIT_EXCEEDED', { limits });
+    // A list that has ended: readers disagree on whether extension blocks follow.
+    const ended = Buffer.alloc(512);
+    ended[504] = 1;
+    const empty = Buffer.concat([tar([head], { trailer: 0 }).subarray(0, 512), ended, ended]);
+    await expectRefused([empty], 'ERR_INVALID_ENTRY');
   });
 });
 

@@ -1,9 +1,11 @@
 // Scratch directories for tests: on /dev/shm where there is one, since tests make and delete many small files.
 
+import { execFile } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 
 /** Directory for scratch directories; `SCRATCH` in the environment overrides it. */
 export const scratchRoot: string = process.env.SCRATCH ?? firstWritable(['/dev/shm', tmpdir()]);
@@ -26,6 +28,9 @@ export async function withScratch<T>(work: (directory: string) => Promise<T>): P
   try {
     return await work(directory);
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true }).catch(() =>
+      // Node joins paths, and cannot remove what lies beyond PATH_MAX.
+      promisify(execFile)('rm', ['-rf', '--', directory]),
+    );
   }
 }

@@ -104,7 +104,7 @@ function encodeEntry(entry: TarEntry): Buffer {
   if (entry.sparse !== undefined) {
     const form = entry.sparseForm ?? '1.0';
     const { size, extents } = entry.sparse;
-    const parts = sparseParts(form, name.toString('utf8'), size, extents);
+    const parts = sparseParts(form, name, size, extents);
     Object.assign(fields, parts.fields);
     extension = parts.extension;
     pax.push(...parts.pax);

@@ -1,7 +1,7 @@
 // The four ways in which tars hold sparse files (GNU tar manual, "Storing Sparse Files"): old GNU
 // headers with extension blocks, and the pax forms 0.0, 0.1 and 1.0.
 
-import type { SparseExtent } from './layer-entry.js';
+import type { Bytes, SparseExtent } from './layer-entry.js';
 import { blockSize, type HeaderOverrides, number, padded } from './tar-header.js';
 
 export type SparseForm = 'old-gnu' | '0.0' | '0.1' | '1.0';
@@ -11,7 +11,7 @@ export interface SparseParts {
   fields: HeaderOverrides;
   /** Blocks that follow the header at once (old GNU). */
   extension: Buffer;
-  pax: [string, string][];
+  pax: [string, Bytes][];
   /** The packed data, with the map in front of it in form 1.0. */
   body: Buffer;
 }
@@ -21,7 +21,7 @@ const extentsInBlock = 21;
 
 export function sparseParts(
   form: SparseForm,
-  name: string,
+  name: Bytes,
   size: number,
   extents: readonly SparseExtent[],
 ): SparseParts {
@@ -37,7 +37,7 @@ export function sparseParts(
   const none = { fields: {}, extension: Buffer.alloc(0) };
   const numbers = map.flat().join(',');
   if (form === '0.0') {
-    const pax: [string, string][] = [
+    const pax: [string, Bytes][] = [
       ['GNU.sparse.size', String(size)],
       ['GNU.sparse.numblocks', String(map.length)],
     ];
@@ -47,7 +47,7 @@ export function sparseParts(
     return { ...none, pax, body: data };
   }
   if (form === '0.1') {
-    const pax: [string, string][] = [
+    const pax: [string, Bytes][] = [
       ['GNU.sparse.name', name],
       ['GNU.sparse.size', String(size)],
       ['GNU.sparse.numblocks', String(map.length)],
@@ -55,7 +55,7 @@ export function sparseParts(
     ];
     return { ...none, pax, body: data };
   }
-  const pax: [string, string][] = [
+  const pax: [string, Bytes][] = [
     ['GNU.sparse.major', '1'],
     ['GNU.sparse.minor', '0'],
     ['GNU.sparse.name', name],

@@ -26,6 +26,10 @@ class Layer {
   Layer& hardlink(std::string path, std::string target) {
     return add(EntryType::kHardlink, std::move(path), std::move(target), 0644);
   }
+  Layer& body_of_last(uint64_t size) {
+    entries_.back().body = size;
+    return *this;
+  }
   Layer& device(std::string path, uint32_t major, uint32_t minor) {
     add(EntryType::kCharDevice, std::move(path), {}, 0644);
     entries_.back().major = major;
@@ -43,6 +47,7 @@ class Layer {
       PlanOptions options;
       options.symlink_parents = policy;
       options.lower = lower.get();
+      options.lower_unknown = below != nullptr && lower == nullptr;
       options.limits = limits;
       Planner planner(tree.get(), options);
       for (size_t i = 0; i < entries_.size(); ++i) {
@@ -54,6 +59,7 @@ class Layer {
         entry.dev_major = entries_[i].major;
         entry.dev_minor = entries_[i].minor;
         entry.mtime.seconds = static_cast<int64_t>(i) + 100;
+        entry.body_size = entries_[i].body;
         entry.index = i;
         auto step = planner.add(entry);
         if (!step.ok()) return std::move(step).error();
@@ -83,6 +89,7 @@ class Layer {
     EntryType type;
     std::string path, target;
     uint32_t mode, major = 0, minor = 0;
+    uint64_t body = 0;
   };
   Layer& add(EntryType type, std::string path, std::string target, uint32_t mode) {
     entries_.push_back({type, std::move(path), std::move(target), mode});

@@ -163,8 +163,8 @@ TEST(refused_whiteouts) {
   for (const char* name : {".wh.", ".wh..", ".wh...", "a/.wh."}) {
     CHECK_EQ(settled(Layer().file(name)), "ERR_INVALID_ENTRY");
   }
-  CHECK_EQ(settled(Layer().device("x", 0, 0)), "ERR_INVALID_ENTRY");
-  CHECK_EQ(settled(Layer().dir("d").file("d/y").device("d/x", 0, 0)), "ERR_INVALID_ENTRY");
+  CHECK_EQ(settled(Layer().device("x", 0, 0)), "ERR_DEVICE");
+  CHECK_EQ(settled(Layer().dir("d").file("d/y").device("d/x", 0, 0)), "ERR_DEVICE");
 }
 
 TEST(aufs_links_are_resolved_and_the_rest_skipped) {
@@ -214,4 +214,59 @@ TEST(index_round_trip) {
     damaged[at] ^= 0x20;
     CHECK(!decode_index(damaged, "x").ok());
   }
+}
+
+TEST(row_6_names_of_one_lower_file_stay_links_of_one_another) {
+  const View below = stack(Layer().file("t").hardlink("u", "t"));
+  Layer layer = Layer().hardlink("a", "t").hardlink("b", "u").hardlink("c", "a");
+  auto view = layer.on(below);
+  CHECK(view.ok());
+  CHECK_EQ(layer.copy_ups, 1u);
+  CHECK_EQ(show(view.value()->tree()), "f a\nf b = a\nf c = a\nf t = a\nf u = a\n");
+}
+
+TEST(row_6_a_link_that_is_named_twice) {
+  const View below = stack(Layer().file("e/d").file("e/f"));
+  CHECK_EQ(settled(Layer().hardlink("b", "none").hardlink("b", "e/d"), below),
+           "f b\ni e\nf e/d = b\n");
+  // A link to a placeholder sees what that was at the time.
+  CHECK_EQ(settled(Layer().hardlink("b", "e/d").hardlink("c", "b").file("b"), below), "f b\nf c\n");
+}
+
+TEST(refusals_wait_for_the_lower_layers) {
+  // `e` is a symlink to the root: the link's own parent is not the directory e.
+  const View below = stack(Layer().symlink("e", "/"));
+  CHECK_EQ(settled(Layer().hardlink("e/c", "e"), below), "l c\nl e = c\n");
+  CHECK_EQ(settled(Layer().hardlink("e/c", "e"), stack(Layer().dir("e"))), "ERR_INVALID_ENTRY");
+  CHECK_EQ(settled(Layer().file("e/x").hardlink("c", "e/x").hardlink("x/y", "c"), below),
+           "f c\nI x\nf x/y = c\n");
+}
+
+TEST(deferred_links_are_resolved_as_the_layer_ends) {
+  CHECK_EQ(settled(Layer().symlink("e", "n/c").hardlink("b", "e/d").file("e").file("e/d")),
+           "f b\nI e\nf e/d = b\n");
+  const View below = stack(Layer().file("x/d"));
+  CHECK_EQ(settled(Layer().hardlink("b", "e/d").symlink("e", "x"), below),
+           "f b\nl e\ni x\nf x/d = b\n");
+}
+
+TEST(a_link_with_a_body_is_the_link_where_a_lower_layer_has_its_target) {
+  const View below = stack(Layer().file("t", 0600));
+  Layer layer = Layer().hardlink("a", "t");
+  layer.body_of_last(5);
+  auto view = layer.on(below);
+  CHECK(view.ok() && layer.replanned);
+  CHECK_EQ(show(view.value()->tree()), "f a\nf t = a\n");
+  Layer alone = Layer().hardlink("a", "t");
+  alone.body_of_last(5);
+  CHECK_EQ(settled(alone, stack(Layer().file("other"))), "f a\n");
+}
+
+TEST(marks_come_before_entries) {
+  const View below = stack(Layer().symlink("e", "/d").dir("b"));
+  // An entry has put something else in the place of the mark's directory.
+  CHECK_EQ(settled(Layer().file("b/e/.wh.d").symlink("b", "x").dir("b"), below), "D b\n");
+  // The mark's directory takes the place of the symlink, since the layer names it as a directory.
+  CHECK_EQ(settled(Layer().file("e/b/c").file("e/d/.wh.b").dir("e"), below),
+           "d e\ni e/b\nf e/b/c\ni e/d\n");
 }
