@@ -1,7 +1,7 @@
 // Decoder: one face for gzip, zstd and uncompressed blobs, told apart by their first bytes.
 // A decoder is driven from one thread at a time and keeps no reference to its arguments. Streams of
-// several gzip members or zstd frames are decoded in order; a decoder that decodes them in parallel
-// would be another class behind the same face.
+// several units (gzip members, zstd frames) are decoded in order; pipeline/segment_queue.h uses
+// several decoders to decode the units of one stream in parallel.
 #pragma once
 
 #include <cstddef>
@@ -34,6 +34,16 @@ class Decoder {
 
   // Who does the work: "isa-l", "zlib", "zstd" or "identity".
   virtual std::string_view name() const = 0;
+
+  // Units that are complete, those of follow() included; always 0 for an uncompressed stream.
+  virtual uint64_t units() const { return 0; }
+  // Whether what was decoded ends with a complete unit: another decoder may go on from here.
+  virtual bool at_boundary() const { return false; }
+  // Says that `units` (at least 1) of the stream have been decoded elsewhere, before what this
+  // decoder is given. May be said again, when their number is known.
+  virtual void follow(uint64_t units) { (void)units; }
+  // From now on decode() returns when a unit is complete, with input left.
+  virtual void stop_at_boundary() {}
 };
 
 struct DecodeOptions {

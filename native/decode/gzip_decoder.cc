@@ -20,6 +20,7 @@ Result<DecodeStep> GzipDecoder::decode(std::span<const uint8_t> in, bool last,
   while (!stalled) {
     if (state_ == State::kBody) {
       OCIUNPACK_ASSIGN(stalled, body(&in, &out));
+      stalled = stalled || (stops_ && state_ == State::kBetween);
       continue;
     }
     if (in.empty()) break;
@@ -29,6 +30,7 @@ Result<DecodeStep> GzipDecoder::decode(std::span<const uint8_t> in, bool last,
         break;
       case State::kTrailer:
         OCIUNPACK_TRY(trailer(&in));
+        stalled = stops_ && state_ == State::kBetween;
         break;
       case State::kBetween:
       case State::kMagic:
@@ -49,6 +51,11 @@ Result<DecodeStep> GzipDecoder::decode(std::span<const uint8_t> in, bool last,
     step.finished = true;
   }
   return step;
+}
+
+void GzipDecoder::follow(uint64_t units) {
+  if (before_ == 0 && members_ == 0) state_ = State::kBetween;
+  before_ = units;
 }
 
 Status GzipDecoder::header(std::span<const uint8_t>* in) {
@@ -92,11 +99,11 @@ Status GzipDecoder::trailer(std::span<const uint8_t>* in) {
   if (!trailer_.done()) return {};
   if (trailer_.crc() != crc_) {
     return input_error(Code::ERR_INVALID_GZIP, "gunzip", {},
-                       "wrong CRC-32 of gzip member " + std::to_string(members_ + 1));
+                       "wrong CRC-32 of gzip member " + std::to_string(units() + 1));
   }
   if (trailer_.size() != static_cast<uint32_t>(size_)) {
     return input_error(Code::ERR_INVALID_GZIP, "gunzip", {},
-                       "wrong length (ISIZE) of gzip member " + std::to_string(members_ + 1));
+                       "wrong length (ISIZE) of gzip member " + std::to_string(units() + 1));
   }
   members_++;
   state_ = State::kBetween;
@@ -145,7 +152,7 @@ Status GzipDecoder::end() const {
   }
   return input_error(Code::ERR_TRUNCATED, "gunzip", {},
                      std::string("the gzip stream ends ") + where + ", after " +
-                         std::to_string(members_) + " complete members");
+                         std::to_string(units()) + " complete members");
 }
 
 }  // namespace ociunpack

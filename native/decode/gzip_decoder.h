@@ -19,6 +19,10 @@ class GzipDecoder final : public Decoder {
   Result<DecodeStep> decode(std::span<const uint8_t> in, bool last,
                             std::span<uint8_t> out) override;
   std::string_view name() const override { return engine_->name(); }
+  uint64_t units() const override { return before_ + members_; }
+  bool at_boundary() const override { return state_ == State::kBetween && units() > 0; }
+  void follow(uint64_t units) override;
+  void stop_at_boundary() override { stops_ = true; }
 
  private:
   enum class State : uint8_t {
@@ -45,6 +49,8 @@ class GzipDecoder final : public Decoder {
   uint32_t crc_ = 0;
   uint64_t size_ = 0;     // bytes that this member has given
   uint64_t members_ = 0;  // complete ones
+  uint64_t before_ = 0;   // members of the stream that this decoder was not given
+  bool stops_ = false;    // at a boundary
 };
 
 }  // namespace ociunpack

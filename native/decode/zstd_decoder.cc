@@ -41,12 +41,14 @@ Result<DecodeStep> ZstdDecoder::decode(std::span<const uint8_t> in, bool last,
     if (state_ == State::kFrame) {
       OCIUNPACK_TRY(frame(&in, &out));
       // Within a frame the library has taken all the input, or filled the output.
-      if (state_ == State::kFrame) break;
+      if (state_ == State::kFrame || stops_) break;
       continue;
     }
     if (in.empty()) break;
     if (state_ == State::kMagic) {
+      const uint64_t before = frames_;
       OCIUNPACK_TRY(magic(&in, &out));
+      if (stops_ && frames_ > before) break;
     } else {
       OCIUNPACK_TRY(trailing_.check(in, "unzstd"));
       in = {};
@@ -64,7 +66,7 @@ Status ZstdDecoder::magic(std::span<const uint8_t>* in, std::span<uint8_t>* out)
   magic_[magic_filled_++] = in->front();
   const std::span<const uint8_t> seen(magic_, magic_filled_);
   if (!zstd_magic_prefix(seen)) {
-    if (frames_ == 0) {
+    if (units() == 0) {
       return input_error(Code::ERR_INVALID_ZSTD, "unzstd", {}, "not a zstd frame");
     }
     state_ = State::kTrailing;
@@ -136,13 +138,13 @@ Status ZstdDecoder::frame(std::span<const uint8_t>* in, std::span<uint8_t>* out)
 
 Status ZstdDecoder::end() const {
   if (state_ == State::kTrailing) return {};
-  if (state_ == State::kMagic && frames_ > 0 &&
+  if (state_ == State::kMagic && units() > 0 &&
       (magic_filled_ == 0 || trailing_.ignore_garbage())) {
     return {};
   }
   return input_error(
       Code::ERR_TRUNCATED, "unzstd", {},
-      "the zstd stream ends in a frame, after " + std::to_string(frames_) + " complete frames");
+      "the zstd stream ends in a frame, after " + std::to_string(units()) + " complete frames");
 }
 
 }  // namespace ociunpack

@@ -22,6 +22,12 @@ class ZstdDecoder final : public Decoder {
   Result<DecodeStep> decode(std::span<const uint8_t> in, bool last,
                             std::span<uint8_t> out) override;
   std::string_view name() const override { return "zstd"; }
+  uint64_t units() const override { return before_ + frames_; }
+  bool at_boundary() const override {
+    return state_ == State::kMagic && magic_filled_ == 0 && units() > 0;
+  }
+  void follow(uint64_t units) override { before_ = units; }
+  void stop_at_boundary() override { stops_ = true; }
 
  private:
   enum class State : uint8_t { kMagic, kFrame, kTrailing };
@@ -43,6 +49,8 @@ class ZstdDecoder final : public Decoder {
   size_t magic_filled_ = 0;
   size_t header_left_ = 0;  // bytes of this frame that may still be its header
   uint64_t frames_ = 0;     // complete ones
+  uint64_t before_ = 0;     // frames of the stream that this decoder was not given
+  bool stops_ = false;      // at a boundary
 };
 
 }  // namespace ociunpack

@@ -31,7 +31,7 @@ Result<BlobReader::Piece> BlobReader::read_file() {
   std::unique_ptr<uint8_t[]> memory;
   {
     const std::lock_guard lock(buffers_->mutex);
-    if (buffers_->in_use == kBuffers) {
+    if (buffers_->in_use >= buffers_limit_) {
       buffers_->reader_waits = true;
       return Piece{Piece::kNothingYet, {}};
     }

@@ -19,8 +19,10 @@ namespace ociunpack {
 class BlobReader {
  public:
   static constexpr size_t kBufferBytes = 256 << 10;
-  // Pieces that may be held (by the decoder, by the hash) at a time; read() waits beyond that.
+  // Pieces of a file that may be held (by the decoder, by the hash) at a time; read() waits beyond
+  // that, unless set_buffers() has allowed more.
   static constexpr size_t kBuffers = 4;
+  void set_buffers(size_t buffers) { buffers_limit_ = buffers; }
 
   // Either `file`, or `push`, which must outlive the reader and calls `on_readable`, is read.
   // `on_readable` is called, from any thread, when read() had nothing and may have something now.
@@ -48,6 +50,7 @@ class BlobReader {
   std::optional<FileSource> file_;
   PushSource* push_;
   std::shared_ptr<Buffers> buffers_;
+  size_t buffers_limit_ = kBuffers;
   uint64_t bytes_read_ = 0;
 };
 

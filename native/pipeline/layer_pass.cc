@@ -139,8 +139,8 @@ Result<LayerPass::Next> LayerPass::advance() {
       result_.times.hash = static_cast<double>(hash_nanoseconds_.load()) / 1e6;
       result_.times.write = static_cast<double>(write_nanoseconds_.load()) / 1e6;
       result_.times.finish = static_cast<double>(finish_nanoseconds_.load()) / 1e6;
-      result_.times.read = read_ms_;
-      result_.times.decode = decode_ms_;
+      result_.times.read = stream_->read_ms();
+      result_.times.decode = stream_->decode_ms();
       result_.times.parse = parse_ms_;
       return Next::kEnd;
     case State::kEnded:
@@ -169,6 +169,7 @@ Status LayerPass::open() {
   blob_.emplace(std::move(file), push_, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->wake();
   });
+  open_stream();
   OCIUNPACK_ASSIGN(blob_hasher_,
                    Hasher::create(options_.digest ? options_.digest->algorithm : "sha256"));
   OCIUNPACK_ASSIGN(tar_hasher_,
@@ -185,46 +186,16 @@ Status LayerPass::open() {
   return {};
 }
 
-// One slab: what is left to parse of the one before, then a new one is filled, hashed and parsed.
+// One slab: what is left to parse of the one before, then the next one is hashed and parsed.
 Result<LayerPass::Next> LayerPass::decode_slab() {
   if (waiting_step_ == nullptr && unparsed_.empty()) {
-    if (!slab_) {
-      {
-        const std::lock_guard lock(slab_mutex_);
-        slab_ = std::move(granted_slab_);
-        if (!slab_ && slab_asked_) return Next::kWait;
-      }
-      if (!slab_) slab_ = SlabPool::instance().try_acquire();
-      if (!slab_) {
-        {
-          const std::lock_guard lock(slab_mutex_);
-          slab_asked_ = true;
-        }
-        SlabPool::instance().when_available([weak = weak_from_this()](SlabRef slab) {
-          const auto self = weak.lock();
-          if (!self) return;
-          if (!slab) {
-            self->stop(input_error(Code::ERR_IO, "malloc", "", "no memory for a slab"));
-            return;
-          }
-          {
-            const std::lock_guard lock(self->slab_mutex_);
-            self->granted_slab_ = std::move(slab);
-            self->slab_asked_ = false;
-          }
-          self->wake();
-        });
-        return Next::kWait;
-      }
-    }
-    bool waits = false;
-    OCIUNPACK_TRY([&]() -> Status {
-      auto filled = fill(&waits);
-      return filled.ok() ? Status() : Status(std::move(filled).error());
-    }());
-    if (slab_.size() == 0 && waits) {
-      slab_.reset();
-      return Next::kWait;
+    OCIUNPACK_ASSIGN(const TarStream::Got got, stream_->next(&slab_));
+    if (got == TarStream::Got::kWait) return Next::kWait;
+    if (got == TarStream::Got::kEnd) {
+      OCIUNPACK_TRY(tar_.finish());
+      OCIUNPACK_TRY(check_size(blob_->bytes_read(), true));
+      state_ = State::kDraining;
+      return Next::kAgain;
     }
     counters_->bytes_out.fetch_add(slab_.size(), std::memory_order_relaxed);
     OCIUNPACK_TRY(check_limits());
@@ -235,77 +206,71 @@ Result<LayerPass::Next> LayerPass::decode_slab() {
   OCIUNPACK_TRY(parse());
   parse_ms_ += milliseconds_since(start);
   counters_->entries.store(tar_.entries(), std::memory_order_relaxed);
-  if (waiting_step_ != nullptr) {
-    // As in decode_task(): the flag before the count.
-    waits_for_writes_.store(true);
-    return writes_.load() == 0 ? Next::kAgain : Next::kWait;
-  }
-  if (!decoder_finished_) return Next::kAgain;
-  OCIUNPACK_TRY(tar_.finish());
-  OCIUNPACK_TRY(check_size(blob_->bytes_read(), true));
-  state_ = State::kDraining;
-  return Next::kAgain;
+  if (waiting_step_ == nullptr) return Next::kAgain;
+  // As in decode_task(): the flag before the count.
+  waits_for_writes_.store(true);
+  return writes_.load() == 0 ? Next::kAgain : Next::kWait;
 }
 
-// Decodes into the slab until it is full or the stream ends. `waits`: input may come later.
-Result<bool> LayerPass::fill(bool* waits) {
-  while (slab_.size() < slab_.capacity() && !decoder_finished_) {
-    if (decoder_ == nullptr || (input_left_.empty() && !input_ended_)) {
-      OCIUNPACK_ASSIGN(const bool got, next_input());
-      if (!got) {
-        *waits = true;
-        return true;
-      }
-      if (decoder_ == nullptr) continue;
+// An empty slab; false when the memory budget is used up: then one is asked for, and wakes us.
+bool LayerPass::acquire_slab(SlabRef* slab) {
+  {
+    const std::lock_guard lock(slab_mutex_);
+    *slab = std::move(granted_slab_);
+    if (*slab || slab_asked_) return static_cast<bool>(*slab);
+  }
+  *slab = SlabPool::instance().try_acquire();
+  if (*slab) return true;
+  {
+    const std::lock_guard lock(slab_mutex_);
+    slab_asked_ = true;
+  }
+  SlabPool::instance().when_available([weak = weak_from_this()](SlabRef granted) {
+    const auto self = weak.lock();
+    if (!self) return;
+    if (!granted) {
+      self->stop(input_error(Code::ERR_IO, "malloc", "", "no memory for a slab"));
+      return;
     }
-    const auto start = Clock::now();
-    OCIUNPACK_ASSIGN(const DecodeStep step,
-                     decoder_->decode(input_left_, input_ended_, slab_.space()));
-    decode_ms_ += milliseconds_since(start);
-    input_left_ = input_left_.subspan(step.consumed);
-    slab_.set_size(slab_.size() + step.produced);
-    decoder_finished_ = step.finished;
-  }
-  return true;
+    {
+      const std::lock_guard lock(self->slab_mutex_);
+      self->granted_slab_ = std::move(granted);
+      self->slab_asked_ = false;
+    }
+    self->wake();
+  });
+  return false;
 }
 
-// Gets more compressed bytes; false when there are none yet. Chooses the decoder by the first ones.
-Result<bool> LayerPass::next_input() {
-  const auto start = Clock::now();
-  OCIUNPACK_ASSIGN(BlobReader::Piece piece, blob_->read());
-  read_ms_ += milliseconds_since(start);
-  if (piece.kind == BlobReader::Piece::kNothingYet) return false;
-  if (piece.kind == BlobReader::Piece::kEnd) {
-    input_ended_ = true;
-  } else {
-    counters_->bytes_in.fetch_add(piece.chunk.bytes.size(), std::memory_order_relaxed);
-    OCIUNPACK_TRY(check_size(blob_->bytes_read(), false));
-    hash_blob(piece.chunk);
-    input_ = std::move(piece.chunk);
-    input_left_ = input_.bytes;
-  }
-  if (decoder_ != nullptr) return true;
+Status LayerPass::take_piece(const Chunk& chunk) {
+  counters_->bytes_in.fetch_add(chunk.bytes.size(), std::memory_order_relaxed);
+  OCIUNPACK_TRY(check_size(blob_->bytes_read(), false));
+  hash_blob(chunk);
+  return {};
+}
 
-  std::span<const uint8_t> seen = input_left_;
-  if (!head_.empty() || (seen.size() < kDetectBytes && !input_ended_)) {
-    // The first pieces of a stream may be tiny: gather them until the magic is whole.
-    head_.insert(head_.end(), seen.begin(), seen.end());
-    seen = head_;
-    if (seen.size() < kDetectBytes && !input_ended_) return true;
-  }
-  OCIUNPACK_ASSIGN(const Compression compression, detect(seen));
-  static constexpr const char* kNames[] = {"empty", "none", "gzip", "zstd"};
-  result_.compression = kNames[static_cast<size_t>(compression)];
+void LayerPass::open_stream() {
   DecodeOptions decode;
   decode.ignore_trailing_garbage = options_.ignore_trailing_garbage;
-  decoder_ = make_decoder(compression, decode);
-  result_.decoder = decoder_->name();
-  if (!head_.empty()) {
-    auto gathered = std::make_shared<std::vector<uint8_t>>(std::exchange(head_, {}));
-    input_ = Chunk(*gathered, gathered);
-    input_left_ = input_.bytes;
-  }
-  return true;
+  TarStream::Hooks hooks;
+  hooks.on_piece = [this](const Chunk& chunk) { return take_piece(chunk); };
+  hooks.acquire = [this](SlabRef* slab) { return acquire_slab(slab); };
+  // The queue may be called by a task of its own: that holds the pass.
+  hooks.segments.post = [this](Task task) {
+    outstanding_.fetch_add(1);
+    // As a decode of the least weight: behind every layer that has no slab to work on.
+    Scheduler::instance().post(
+        options_.group, TaskClass::kDecode,
+        [self = shared_from_this(), boxed = std::make_shared<Task>(std::move(task))] {
+          (*boxed)();
+          boxed->reset();
+          self->drain_done(false, {});
+        });
+  };
+  hooks.segments.wake = [this] { wake(); };
+  hooks.segments.stopped = [this] { return stopped(); };
+  const size_t ahead = inline_ ? 0 : options_.group->concurrency() - 1;
+  stream_.emplace(&*blob_, decode, ahead, std::move(hooks));
 }
 
 Status LayerPass::check_size(uint64_t so_far, bool at_end) const {
@@ -387,6 +352,9 @@ void LayerPass::drain_done(bool is_write, Status status) {
 Result<LayerPass::Next> LayerPass::drained() {
   OCIUNPACK_TRY(check_digests());
   OCIUNPACK_TRY(make_links());
+  static constexpr const char* kNames[] = {"empty", "none", "gzip", "zstd"};
+  result_.compression = kNames[static_cast<size_t>(stream_->compression())];
+  result_.decoder = stream_->decoder();
   result_.size = blob_->bytes_read();
   result_.uncompressed_size = counters_->bytes_out.load();
   result_.counts.entries = tar_.entries();
@@ -474,12 +442,12 @@ void LayerPass::end() {
   streamed_.reset();
   streamed_strand_.reset();
   batch_.reset();
-  input_ = {};
   slab_.reset();
   {
     const std::lock_guard lock(slab_mutex_);
     granted_slab_.reset();
   }
+  stream_.reset();
   blob_.reset();
   Status status;
   {

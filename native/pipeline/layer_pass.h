@@ -18,12 +18,12 @@
 #include "apply/context.h"
 #include "apply/dir_cache.h"
 #include "base/result.h"
-#include "decode/decoder.h"
 #include "digest/digest.h"
 #include "pipeline/blob_reader.h"
 #include "pipeline/layer_options.h"
 #include "pipeline/slab.h"
 #include "pipeline/strand.h"
+#include "pipeline/tar_stream.h"
 #include "pipeline/write_batch.h"
 #include "tar/reader.h"
 #include "tree/planner.h"
@@ -78,8 +78,9 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   Result<Next> advance();
   Status open();
   Result<Next> decode_slab();
-  Result<bool> fill(bool* waits);
-  Result<bool> next_input();
+  void open_stream();
+  bool acquire_slab(SlabRef* slab);
+  Status take_piece(const Chunk& chunk);
   Status check_size(uint64_t so_far, bool at_end) const;
   Status check_limits() const;
   void hash_blob(const Chunk& chunk);
@@ -133,12 +134,7 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   std::optional<BlobReader> blob_;
   std::optional<Hasher> blob_hasher_;  // blob_strand_'s
   std::optional<Hasher> tar_hasher_;   // tar_strand_'s
-  std::unique_ptr<Decoder> decoder_;
-  std::vector<uint8_t> head_;  // first bytes, until the compression is known
-  Chunk input_;
-  std::span<const uint8_t> input_left_;
-  bool input_ended_ = false;
-  bool decoder_finished_ = false;
+  std::optional<TarStream> stream_;
   SlabRef slab_;
   std::span<const uint8_t> unparsed_;
   TarReader tar_;
@@ -168,7 +164,7 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   std::atomic<uint64_t> write_nanoseconds_{0};
   std::atomic<uint64_t> finish_nanoseconds_{0};
   std::chrono::steady_clock::time_point started_;
-  double read_ms_ = 0, decode_ms_ = 0, parse_ms_ = 0;
+  double parse_ms_ = 0;
   LayerResult result_;
 };
 
