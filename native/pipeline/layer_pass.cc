@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "apply/prepare_root.h"
@@ -36,6 +37,10 @@ constexpr uint64_t kSmallBlobBytes = 1 << 20;
 // The ratio of a small layer says nothing (a few zero files): SEMANTICS.md's limit counts from
 // here.
 constexpr uint64_t kRatioFromBytes = 64 << 20;
+
+// Segments that are decoded ahead of time hold about 1 MiB of blob each; this many keep up with the
+// parsing of one layer, which is not parallel.
+constexpr size_t kMostAhead = 8;
 
 uint64_t expected_bytes(const LayerOptions& options) {
   if (options.size) return *options.size;
@@ -269,7 +274,8 @@ void LayerPass::open_stream() {
   };
   hooks.segments.wake = [this] { wake(); };
   hooks.segments.stopped = [this] { return stopped(); };
-  const size_t ahead = inline_ ? 0 : options_.group->concurrency() - 1;
+  const size_t ahead =
+      inline_ ? 0 : std::min<size_t>(options_.group->concurrency() - 1, kMostAhead);
   stream_.emplace(&*blob_, decode, ahead, std::move(hooks));
 }
 
