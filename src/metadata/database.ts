@@ -78,7 +78,8 @@ export class Transaction {
   /** The refs of all ingests that a lease of any namespace holds. */
   leasedIngests(): Set<string> {
     const refs = new Set<string>();
-    for (const { name } of this.namespaces.list()) {
+    const names = this.namespaces.list().map(({ name }) => name);
+    for (const name of new Set([...names, this.namespace])) {
       const { leases } = this.in(name);
       for (const { id } of leases.list()) {
         for (const resource of leases.resources(id)) {

@@ -150,7 +150,7 @@ export class Tree implements RawStore {
     }
   }
 
-  #errorOf(error: unknown): UnpackError {
+  #errorOf(error: unknown): unknown {
     return errorOf(error, this.#directory);
   }
 }
@@ -202,8 +202,9 @@ function synchronous<T>(result: T): T {
   return result;
 }
 
-function errorOf(error: unknown, directory: string): UnpackError {
-  if (error instanceof UnpackError) {
+/** Makes an UnpackError of an error of LMDB; all others, as the caller's own, pass. */
+function errorOf(error: unknown, directory: string): unknown {
+  if (!(error instanceof Error) || error instanceof UnpackError) {
     return error;
   }
   const { code, message } = error as { code?: unknown; message?: unknown };
@@ -222,7 +223,7 @@ function errorOf(error: unknown, directory: string): UnpackError {
     }
     return new UnpackError('ERR_IO', text, details);
   }
-  return UnpackError.from(error);
+  return error;
 }
 
 const errnoNames = new Map([
