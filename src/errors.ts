@@ -192,7 +192,7 @@ export const errorTable = {
   ERR_SNAPSHOT_LOST: {
     meaning:
       'A snapshot was not on the disk yet when an earlier boot ended; its files may be incomplete, and it is not served.',
-    fix: 'Unpack its image again, which makes it anew; containers on top of it can be used then.',
+    fix: 'Unpack its image again, which makes it anew; containers on top of it can be used then. One that is not committed must be removed and made again.',
   },
   ERR_STORE_BUSY: {
     meaning: 'Another process or call is writing the same thing.',

@@ -153,6 +153,8 @@ export class SnapshotStore {
     parent?: string | undefined;
     labels?: Labels | undefined;
     lease?: string | undefined;
+    /** Of the running boot. */
+    bootID?: string | undefined;
   }): Snapshot {
     const { key, kind } = snapshot;
     const parent = snapshot.parent === '' ? undefined : snapshot.parent;
@@ -166,6 +168,7 @@ export class SnapshotStore {
       parent,
       labels: checkLabels(snapshot.labels),
       durability: 'unsynced',
+      bootID: snapshot.bootID,
       createdAt: now,
       updatedAt: now,
     };

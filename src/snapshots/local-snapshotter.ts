@@ -3,14 +3,15 @@
 // removes it: whoever dies when, a record has its directory, and a directory without a record is swept. An id is never
 // given twice, except where its transaction was not committed.
 
-import { renameSync } from 'node:fs';
-import { chmod, mkdir, readdir } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
-import type { Database, LabelChanges, Snapshot, SnapshotStore } from '../metadata/index.js';
+import type { Database, Snapshot, SnapshotStore } from '../metadata/index.js';
 import { type LayerOptions, loadBinding } from '../native/index.js';
 import { bootID } from './boot.js';
 import type { Driver } from './driver.js';
+import { labelChanges } from './label-changes.js';
+import { SnapshotDirectories } from './snapshot-directories.js';
 import type {
   AdoptOptions,
   CleanupReport,
@@ -47,6 +48,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
   readonly #driver: Driver;
   readonly #threads: number | undefined;
   readonly #bootID: string;
+  readonly #directories: SnapshotDirectories;
   readonly #syncer: Syncer;
   #opening: Promise<StagingArea> | undefined;
   #closed = false;
@@ -60,6 +62,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
     this.kind = options.driver.kind;
     this.format = options.driver.format;
     this.flat = options.driver.flat;
+    this.#directories = new SnapshotDirectories(this.#root, this.#database, this.kind);
     this.#syncer = new Syncer(this.#root, this);
   }
 
@@ -81,7 +84,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
   async usage(key: string): Promise<Usage> {
     const snapshot = this.#view((store) => store.get(key));
     return snapshot.kind === 'active'
-      ? this.#measure(this.#fs(snapshot))
+      ? this.#measure(this.#directories.fs(snapshot.id))
       : (snapshot.usage ?? { size: 0, inodes: 0 });
   }
 
@@ -96,21 +99,22 @@ export class LocalSnapshotter implements LayerSnapshotter {
       }
       return [found, this.#usableChain(store, found.parent)] as const;
     });
+    await this.#checkDirectory(snapshot, parents);
     return this.#mounts(snapshot, parents);
   }
 
   prepare(key: string, parent: string | undefined, options?: SnapshotOptions): Promise<Mount[]> {
-    return this.#create('active', key, parent, options);
+    return typed(this.#create('active', key, parent, options));
   }
 
   view(key: string, parent: string | undefined, options?: SnapshotOptions): Promise<Mount[]> {
-    return this.#create('view', key, parent, options);
+    return typed(this.#create('view', key, parent, options));
   }
 
   async commit(name: string, key: string, options: SnapshotOptions = {}): Promise<void> {
     for (;;) {
       const active = this.#view((store) => store.checkCommittable(key, name));
-      const usage = await this.#measure(this.#fs(active));
+      const usage = await this.#measure(this.#directories.fs(active.id));
       const committed = this.#update((store) => {
         const now = store.get(key);
         return now.id === active.id
@@ -134,7 +138,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
   async remove(key: string): Promise<void> {
     const area = await this.#area();
     const removed = this.#update((store) => store.remove(key));
-    await area.discard(this.#directory(removed.id));
+    await typed(area.discard(this.#directories.of(removed.id)));
   }
 
   async walk(
@@ -148,8 +152,8 @@ export class LocalSnapshotter implements LayerSnapshotter {
 
   async cleanup(): Promise<CleanupReport> {
     const area = await this.#area();
-    const { swept, failures } = await area.sweep();
-    const moved = await this.#moveOrphans(area);
+    const { swept, failures } = await typed(area.sweep());
+    const moved = await typed(this.#directories.moveOrphans(area));
     for (const directory of moved) {
       try {
         await area.discard(directory);
@@ -167,11 +171,12 @@ export class LocalSnapshotter implements LayerSnapshotter {
     this.#closed = true;
     await this.#syncer.close();
     const area = await this.#opening?.catch(() => undefined);
-    await area?.close();
+    await typed(area?.close());
   }
 
   async stage(): Promise<Staging> {
-    return (await this.#area()).make();
+    const area = await this.#area();
+    return typed(area.make());
   }
 
   async seed(staging: Staging, parent: string): Promise<void> {
@@ -179,7 +184,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
       throw new UnpackError('ERR_INVALID_ARGUMENT', `kind ${this.kind} does not copy parents`);
     }
     const [below] = this.#view((store) => this.#usableChain(store, parent));
-    await this.#copy(below as Snapshot, staging.fs);
+    await typed(this.#copy(below as Snapshot, staging.fs));
   }
 
   async adopt(
@@ -199,7 +204,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
       lease: options.lease,
     } as const;
     const below = parent === '' ? undefined : parent;
-    const [snapshot, replaced] = await this.#place(area, staging, (store) => {
+    const [snapshot, replaced] = await this.#directories.place(area, staging, (store) => {
       this.#usableChain(store, below);
       const existing = store.find(name);
       if (existing !== undefined && this.#isLost(existing) && existing.parent === below) {
@@ -209,7 +214,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
       return [store.adopt(name, { ...committed, parent: below, labels: options.labels })] as const;
     });
     if (replaced !== undefined) {
-      await area.discard(this.#directory(replaced.id));
+      await area.discard(this.#directories.of(replaced.id));
     }
     if (snapshot.durability === 'unsynced') {
       this.#syncer.add({ name, id: snapshot.id });
@@ -222,13 +227,17 @@ export class LocalSnapshotter implements LayerSnapshotter {
       const [found] = this.#usableChain(store, name);
       return found as Snapshot;
     });
-    const directory = this.#directory(snapshot.id);
-    return { directory, fs: this.#fs(snapshot), treeIndex: path.join(directory, treeIndexName) };
+    const directory = this.#directories.of(snapshot.id);
+    return {
+      directory,
+      fs: this.#directories.fs(snapshot.id),
+      treeIndex: path.join(directory, treeIndexName),
+    };
   }
 
   async unsynced(): Promise<SnapshotIdentity[]> {
-    return this.#view((store) => store.list(['kind==committed,durability==unsynced']))
-      .filter((snapshot) => !this.#isLost(snapshot))
+    return this.#view((store) => store.list(['durability==unsynced']))
+      .filter((snapshot) => this.#mustSync(snapshot) && !this.#isLost(snapshot))
       .map(({ name, id }) => ({ name, id }));
   }
 
@@ -269,14 +278,18 @@ export class LocalSnapshotter implements LayerSnapshotter {
       if (kind === 'active' && nearest !== undefined) {
         await this.#beginAs(nearest, staged.fs);
       }
-      const [snapshot, parents] = await this.#place(area, staged, (store) => {
+      const [snapshot, parents] = await this.#directories.place(area, staged, (store) => {
         const chain = this.#usableChain(store, below);
         if (chain[0]?.id !== nearest?.id) {
           throw new UnpackError('ERR_STORE_BUSY', `snapshot ${below}: was made anew meanwhile`);
         }
         const { labels, lease } = options;
-        return [store.create({ key, kind, parent: below, labels, lease }), chain] as const;
+        const created = { key, kind, parent: below, labels, lease, bootID: this.#bootID };
+        return [store.create(created), chain] as const;
       });
+      if (this.#mustSync(snapshot)) {
+        this.#syncer.add({ name: key, id: snapshot.id });
+      }
       return this.#mounts(snapshot, parents);
     } catch (error) {
       await staged.discard();
@@ -290,82 +303,13 @@ export class LocalSnapshotter implements LayerSnapshotter {
       await this.#copy(parent, fs);
     } else {
       // The root of the union is that of the top layer; it shall look like the one that it covers.
-      await loadBinding().copyDirectoryMetadata({ from: this.#fs(parent), to: fs });
+      await loadBinding().copyDirectoryMetadata({ from: this.#directories.fs(parent.id), to: fs });
     }
   }
 
   async #copy(parent: Snapshot, to: string): Promise<void> {
     const threads = Math.max(1, Math.min(64, this.#threads ?? loadBinding().workers()));
-    await loadBinding().copyTree({ from: this.#fs(parent), to, threads });
-  }
-
-  /** Runs `record` in a write transaction and moves the staged directory to where the snapshot that it makes has it. */
-  async #place<T extends readonly [Snapshot, ...unknown[]]>(
-    area: StagingArea,
-    staged: StagedDirectory,
-    record: (store: SnapshotStore) => T,
-  ): Promise<T> {
-    try {
-      return this.#update((store) => {
-        const result = record(store);
-        const target = this.#directory(result[0].id);
-        try {
-          renameSync(staged.directory, target);
-        } catch (error) {
-          const { code } = error as NodeJS.ErrnoException;
-          if (code !== 'ENOTEMPTY' && code !== 'EEXIST') {
-            throw UnpackError.fromSystem(error, target);
-          }
-          // Left by one who died, or failed, between here and the end of the transaction, so that the id is given again.
-          renameSync(target, area.next());
-          renameSync(staged.directory, target);
-        }
-        staged.moved = true;
-        return result;
-      });
-    } catch (error) {
-      if (staged.moved) {
-        // The transaction itself failed. Only another one can tell whose the directory at that id is now.
-        for (const orphan of await this.#moveOrphans(area).catch(() => [])) {
-          await area.discard(orphan).catch(() => {});
-        }
-      }
-      throw error;
-    }
-  }
-
-  /** Moves directories without a record into the area. @returns where they are then */
-  async #moveOrphans(area: StagingArea): Promise<string[]> {
-    const directories = this.#directories();
-    const orphans = async () => {
-      const names = await readdir(directories);
-      return this.#view((store) => {
-        const ids = new Set(store.list().map(({ id }) => String(id)));
-        return names.filter((name) => !ids.has(name));
-      });
-    };
-    // Others may be in the middle of a transaction: what looks like an orphan is looked at again without them.
-    const suspects = await orphans();
-    if (suspects.length === 0) {
-      return [];
-    }
-    return this.#update((store) => {
-      const ids = new Set(store.list().map(({ id }) => String(id)));
-      const moved: string[] = [];
-      for (const name of suspects.filter((suspect) => !ids.has(suspect))) {
-        const target = area.next();
-        try {
-          renameSync(path.join(directories, name), target);
-          moved.push(target);
-        } catch (error) {
-          const { code } = error as NodeJS.ErrnoException;
-          if (code !== 'ENOENT') {
-            throw UnpackError.fromSystem(error, path.join(directories, name));
-          }
-        }
-      }
-      return moved;
-    });
+    await loadBinding().copyTree({ from: this.#directories.fs(parent.id), to, threads });
   }
 
   /** The snapshot `key` and those below it, itself first; none for undefined. */
@@ -388,22 +332,41 @@ export class LocalSnapshotter implements LayerSnapshotter {
     return chain;
   }
 
-  #isLost({ kind, durability, bootID }: Snapshot): boolean {
-    return kind === 'committed' && durability === 'unsynced' && bootID !== this.#bootID;
+  /** Whether it holds what was written by us and must not be lost unnoticed. */
+  #mustSync({ kind }: Snapshot): boolean {
+    return kind === 'committed' || (kind === 'active' && this.flat);
+  }
+
+  #isLost(snapshot: Snapshot): boolean {
+    const { durability, bootID } = snapshot;
+    return this.#mustSync(snapshot) && durability === 'unsynced' && bootID !== this.#bootID;
+  }
+
+  /** A power loss can have taken what was made just before it. */
+  async #checkDirectory(snapshot: Snapshot, parents: readonly Snapshot[]): Promise<void> {
+    const mounted = snapshot.kind === 'active' || parents.length === 0;
+    const found = !mounted || (await this.#directories.hasFiles(snapshot.id));
+    if (!found || this.#isLost(snapshot)) {
+      throw new UnpackError(
+        'ERR_SNAPSHOT_LOST',
+        `snapshot ${snapshot.name}: was not on the disk yet when an earlier boot ended; remove it and make it again`,
+        { path: this.#directories.of(snapshot.id) },
+      );
+    }
   }
 
   #info(snapshot: Snapshot): SnapshotInfo {
     const { id, name, kind, parent, labels, createdAt, updatedAt, usage } = snapshot;
     const durability = this.#isLost(snapshot) ? 'lost' : snapshot.durability;
-    const directory = this.#directory(id);
+    const directory = this.#directories.of(id);
     return { name, kind, parent, labels, createdAt, updatedAt, usage, durability, directory };
   }
 
   #mounts(snapshot: Snapshot, parents: readonly Snapshot[]): Mount[] {
     return this.#driver.mounts({
       kind: snapshot.kind,
-      directory: this.#directory(snapshot.id),
-      parents: parents.map((parent) => this.#fs(parent)),
+      directory: this.#directories.of(snapshot.id),
+      parents: parents.map((parent) => this.#directories.fs(parent.id)),
     });
   }
 
@@ -414,18 +377,6 @@ export class LocalSnapshotter implements LayerSnapshotter {
     } catch (error) {
       throw UnpackError.from(error);
     }
-  }
-
-  #directories(): string {
-    return path.join(this.#root, 'snapshots');
-  }
-
-  #directory(id: number): string {
-    return path.join(this.#directories(), String(id));
-  }
-
-  #fs(snapshot: Snapshot): string {
-    return path.join(this.#directory(snapshot.id), 'fs');
   }
 
   #view<T>(work: (store: SnapshotStore) => T): T {
@@ -453,28 +404,17 @@ export class LocalSnapshotter implements LayerSnapshotter {
   }
 
   async #open(): Promise<StagingArea> {
-    await mkdir(this.#directories(), { recursive: true, mode: 0o700 });
+    await mkdir(this.#directories.path, { recursive: true, mode: 0o700 });
     await this.#syncer.open();
     return StagingArea.open(path.join(this.#root, 'staging'));
   }
 }
 
-/** What makes labels `before` what `update` says, of all labels or those of `fieldPaths`. */
-function labelChanges(before: Labels, after: Labels, fieldPaths: string[] = []): LabelChanges {
-  const changes: Record<string, string | null> = {};
-  const paths = fieldPaths.length === 0 ? ['labels'] : fieldPaths;
-  for (const fieldPath of paths) {
-    if (fieldPath === 'labels') {
-      for (const name of Object.keys(before)) {
-        changes[name] = null;
-      }
-      Object.assign(changes, after);
-    } else if (fieldPath.startsWith('labels.')) {
-      const name = fieldPath.slice('labels.'.length);
-      changes[name] = after[name] ?? null;
-    } else {
-      throw new UnpackError('ERR_INVALID_ARGUMENT', `${fieldPath}: cannot be updated, only labels`);
-    }
+/** The promise, with whatever it rejects with as an UnpackError. */
+async function typed<T>(promise: Promise<T> | undefined): Promise<T> {
+  try {
+    return (await promise) as T;
+  } catch (error) {
+    throw UnpackError.from(error);
   }
-  return changes;
 }

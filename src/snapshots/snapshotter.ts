@@ -35,7 +35,7 @@ export interface SnapshotInfo {
   /** What a committed snapshot takes by itself. */
   usage: Usage | undefined;
   /**
-   * Of committed snapshots: `durable` on the disk; `unsynced` written in this boot; `lost` written in an earlier
+   * Of committed snapshots, and of active ones that are copies: `durable` on the disk; `unsynced` written in this boot; `lost` written in an earlier
    * boot that ended before it was on the disk, so that it may not be used and must be made again.
    */
   durability: Durability | 'lost';
@@ -71,7 +71,11 @@ export interface Snapshotter {
   /** Measured now for an active snapshot, as recorded for a committed one, 0 for a view. @throws `ERR_STORE_NOT_FOUND` */
   usage(key: string): Promise<Usage>;
 
-  /** How to mount an active snapshot or a view. @throws `ERR_STORE_NOT_FOUND`, `ERR_STORE_IN_USE` for a committed one */
+  /**
+   * How to mount an active snapshot or a view.
+   *
+   * @throws `ERR_STORE_NOT_FOUND`, `ERR_STORE_IN_USE` for a committed one, `ERR_SNAPSHOT_LOST`
+   */
   mounts(key: string): Promise<Mount[]>;
 
   /**
@@ -178,7 +182,7 @@ export interface LayerSnapshotter extends Snapshotter {
   /** Where the files of a committed snapshot lie. @throws `ERR_STORE_NOT_FOUND`, `ERR_SNAPSHOT_LOST` */
   layer(name: string): Promise<{ directory: string; fs: string; treeIndex: string }>;
 
-  /** Committed snapshots that are not known to be on the disk, of this boot. */
+  /** Snapshots that are not known to be on the disk, of this boot: committed ones, and active ones that are copies. */
   unsynced(): Promise<SnapshotIdentity[]>;
 
   /** Notes that these are on the disk; those that are gone are passed over. */

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { mountAll } from '../../src/snapshots/index.js';
+import { isRoot } from '../support/ids.js';
 import { withStore } from '../support/snapshots.js';
 import { snapshotterSuite } from './suite.js';
 
-const isRoot = process.getuid?.() === 0;
 const hasAufs = readFileSync('/proc/filesystems', 'utf8').includes('aufs');
 
 describe.runIf(isRoot)('as root here', () => {

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { type LayerTree, loadBinding } from '../../src/native/index.js';
 import { type SnapshotterKind, type Staging, snapshotterKinds } from '../../src/snapshots/index.js';
 import { resolveOptions } from '../../src/unpack/options.js';
+import { isRoot, manyIDs } from '../support/ids.js';
 import { modelTree } from '../support/image.js';
 import { withScratch } from '../support/scratch.js';
 import {
@@ -28,13 +29,11 @@ import {
 } from '../support/tar-builder.js';
 import { compareTrees } from '../support/tree.js';
 
-const isRoot = process.getuid?.() === 0;
-
 const layers: TarItem[][] = [
   [
     dir('./', { mode: 0o711 }),
     dir('etc', { mode: 0o750 }),
-    file('etc/hosts', 'localhost\n', { uid: 3, gid: 4 }),
+    file('etc/hosts', 'localhost\n', manyIDs ? { uid: 3, gid: 4 } : {}),
     file('etc/old', 'old'),
     dir('usr'),
     dir('usr/lib'),
@@ -255,7 +254,13 @@ test.each([...snapshotterKinds])(
           expect(await readFile(path.join((await snapshotter.layer('base')).fs, 'f'), 'utf8')).toBe(
             'again',
           );
-          expect((await snapshotter.mounts('container')).length).toBe(1);
+          if (snapshotter.flat) {
+            // A copy of what was lost, which was not synced either.
+            await expect(snapshotter.mounts('container')).rejects.toMatchObject(lost);
+            await snapshotter.remove('container');
+          } else {
+            expect(await snapshotter.mounts('container')).toHaveLength(1);
+          }
           await expect(snapshotter.remove('base')).rejects.toMatchObject({
             code: 'ERR_STORE_IN_USE',
           });
