@@ -7,6 +7,16 @@ const digest = (character: string) => `sha256:${character.repeat(64)}`;
 const target = { mediaType: 'application/x', digest: digest('a'), size: 7 };
 const code = (expected: string) => expect.objectContaining({ code: expected });
 
+/** The code of what is thrown; quicker than expect().toThrow by the hundred. */
+function codeOf(act: () => unknown): unknown {
+  try {
+    act();
+  } catch (error) {
+    return (error as { code?: unknown }).code;
+  }
+  return undefined;
+}
+
 async function withDatabase<T>(work: (database: Database) => T | Promise<T>) {
   return withScratch(async (root) => {
     const database = Database.open(root, { durability: 'none' });
@@ -69,7 +79,7 @@ describe('images', () => {
         fc.property(fc.uniqueArray(names, { maxLength: 8 }), (all) => {
           const good = all.filter((name) => !refused.test(name));
           for (const name of all.filter((one) => !good.includes(one))) {
-            expect(() => tx.images.create({ name, target })).toThrow(code('ERR_INVALID_ARGUMENT'));
+            expect(codeOf(() => tx.images.create({ name, target }))).toBe('ERR_INVALID_ARGUMENT');
           }
           for (const name of good) {
             tx.images.create({ name, target });
