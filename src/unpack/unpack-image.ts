@@ -12,6 +12,7 @@ import {
 } from '../source/index.js';
 import { Destination } from './destination.js';
 import { flatRootName, layerName, layerPath, makeImageJson, treeIndexName } from './image-json.js';
+import { JobSet } from './job-set.js';
 import { abortError, jobOptions, layerReport, throwIfAborted, withSignal } from './layer-run.js';
 import { type CommonOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { ProgressSampler, type TrackedLayer } from './progress.js';
@@ -83,9 +84,7 @@ class ImageUnpack {
   readonly #options: ResolvedOptions;
   readonly #signal: AbortSignal | undefined;
   readonly #sampler: ProgressSampler;
-  readonly #jobs: LayerJob[] = [];
-  readonly #trees: LayerTree[] = [];
-  #failure: { error: unknown } | undefined;
+  readonly #jobs = new JobSet();
 
   constructor(
     source: ImageSource,
@@ -104,12 +103,7 @@ class ImageUnpack {
 
   /** Lets go of every descriptor below the destination, which could not be unmounted otherwise. */
   close(): void {
-    for (const job of this.#jobs) {
-      job.close();
-    }
-    for (const tree of this.#trees) {
-      loadBinding().closeTree(tree);
-    }
+    this.#jobs.close();
   }
 
   async run(): Promise<Omit<ImageReport, 'milliseconds'>> {
@@ -172,8 +166,7 @@ class ImageUnpack {
       const directory = path.join(this.#target.directory, layerPath(index));
       const indexPath = path.join(path.dirname(directory), treeIndexName);
       try {
-        below = loadBinding().loadTree(indexPath, directory, below);
-        this.#trees.push(below);
+        below = this.#jobs.keep(loadBinding().loadTree(indexPath, directory, below));
       } catch {
         for (let above = index; above < committed.length; above++) {
           await this.#target.dropLayer(above);
@@ -191,7 +184,7 @@ class ImageUnpack {
     }
     const onAbort = () => {
       if (this.#signal !== undefined) {
-        this.#fail(abortError(this.#signal));
+        this.#jobs.fail(abortError(this.#signal));
       }
     };
     this.#sampler.start();
@@ -201,10 +194,7 @@ class ImageUnpack {
         return [...committed, ...(await this.#settleAll(running, below))];
       });
     } catch (error) {
-      this.#fail(error);
-      // All of them: cleaning up below a job that still writes would leave half a layer.
-      await Promise.allSettled(this.#jobs.map((job) => job.done));
-      throw this.#failure?.error ?? error;
+      return await this.#jobs.stop(error);
     } finally {
       this.#sampler.stop();
     }
@@ -236,13 +226,13 @@ class ImageUnpack {
       }
       return result.value;
     });
-    this.#throwIfFailed();
+    this.#jobs.throwIfFailed();
     const group = loadBinding().createGroup(this.#options.concurrency);
     const running: RunningLayer[] = [];
     for (const layer of located.toSorted((a, b) => b.descriptor.size - a.descriptor.size)) {
       const { index, tracked, blob, directory } = layer;
       const { digest, size } = layer.descriptor;
-      const job = loadBinding().startLayer({
+      const job = this.#jobs.start({
         ...jobOptions(this.#options),
         source: blob,
         directory,
@@ -253,10 +243,8 @@ class ImageUnpack {
         label: digest,
         group,
       });
-      this.#jobs.push(job);
       tracked.phase = 'unpacking';
       tracked.sample = () => job.progress();
-      job.done.catch((error: unknown) => this.#fail(UnpackError.from(error, digest)));
       running.push({ index, job, tracked });
     }
     return running.toSorted((a, b) => a.index - b.index);
@@ -270,14 +258,13 @@ class ImageUnpack {
     for (const { index, job, tracked } of running) {
       const { descriptor, chainID } = this.#layer(index);
       await job.done;
-      this.#throwIfFailed();
+      this.#jobs.throwIfFailed();
       tracked.phase = 'settling';
       try {
         const staged = await this.#target.stagingDirectory(layerName(index));
         const indexPath = path.join(staged, treeIndexName);
         const settled = await job.settle(below, flatRoot ? { flatRoot } : { indexPath });
-        below = settled.tree;
-        this.#trees.push(below);
+        below = this.#jobs.keep(settled.tree);
         const place = flatRoot ? flatRootName : layerPath(index);
         const identity = { mediaType: descriptor.mediaType, chainID, path: place };
         const report = layerReport(identity, settled);
@@ -290,24 +277,8 @@ class ImageUnpack {
       }
       tracked.phase = 'done';
     }
-    this.#throwIfFailed();
+    this.#jobs.throwIfFailed();
     return reports;
-  }
-
-  /** Keeps the first failure, the cause of the ones that follow, and stops every job. */
-  #fail(error: unknown): void {
-    if (this.#failure === undefined) {
-      this.#failure = { error };
-      for (const job of this.#jobs) {
-        job.cancel();
-      }
-    }
-  }
-
-  #throwIfFailed(): void {
-    if (this.#failure !== undefined) {
-      throw this.#failure.error;
-    }
   }
 
   #flatRoot(): Promise<string> {
