@@ -238,6 +238,9 @@ export interface UnpackErrorDetails {
   path?: string | undefined;
   /** Digest (or, where unknown, the name) of the layer. */
   layer?: string | undefined;
+  /** Of `ERR_NO_SPACE`, where it was told before anything was written: what it would take, and what there is. */
+  needed?: { bytes: number; inodes: number } | undefined;
+  available?: { bytes: number; inodes: number } | undefined;
   cause?: unknown;
 }
 
@@ -252,12 +255,16 @@ export class UnpackError extends Error {
   declare readonly path?: string;
   /** Digest (or, where unknown, the name) of the layer. */
   declare readonly layer?: string;
+  /** Of `ERR_NO_SPACE`, where it was told before anything was written: what it would take. */
+  declare readonly needed?: { bytes: number; inodes: number };
+  /** Of `ERR_NO_SPACE`, beside {@link needed}: what there is. */
+  declare readonly available?: { bytes: number; inodes: number };
 
   constructor(code: UnpackErrorCode, message: string, details: UnpackErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'UnpackError';
     this.code = code;
-    for (const key of ['syscall', 'errno', 'path', 'layer'] as const) {
+    for (const key of ['syscall', 'errno', 'path', 'layer', 'needed', 'available'] as const) {
       if (details[key] !== undefined) {
         Object.defineProperty(this, key, { value: details[key], enumerable: true });
       }
@@ -270,12 +277,10 @@ export class UnpackError extends Error {
   }
 
   /** A plain object for `--json` and logs. */
-  toJSON(): Record<string, string> {
-    const { code, message, syscall, errno, path, layer, fix } = this;
-    const all = { code, message, syscall, errno, path, layer, fix };
-    return Object.fromEntries(
-      Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined),
-    );
+  toJSON(): Record<string, unknown> {
+    const { code, message, syscall, errno, path, layer, needed, available, fix } = this;
+    const all = { code, message, syscall, errno, path, layer, needed, available, fix };
+    return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   }
 
   /**

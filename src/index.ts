@@ -7,6 +7,17 @@
 
 import { readFileSync } from 'node:fs';
 
+export type {
+  Bundle,
+  BundleOptions,
+  Containers,
+  CreateContainerOptions,
+  ProcessOptions,
+  RunOptions,
+  RunResult,
+  RuntimeSpec,
+} from './containers/index.js';
+export type { ContentStore, ContentWriter, IngestStatus } from './content/index.js';
 export {
   type CheckStatus,
   type ExamineHostOptions,
@@ -22,6 +33,46 @@ export {
   type UnpackErrorCode,
   type UnpackErrorDetails,
 } from './errors.js';
+export type {
+  Container,
+  ContentInfo,
+  Durability,
+  Garbage,
+  Image,
+  LabelChanges,
+  Labels,
+  Lease,
+  LeaseResource,
+  Reference,
+  Resource,
+  SnapshotKind,
+  Usage,
+} from './metadata/index.js';
+export type { Descriptor } from './oci/index.js';
+export {
+  mountAll,
+  type SnapshotInfo,
+  type Snapshotter,
+  type SnapshotterKind,
+  snapshotterKinds,
+  unmountAll,
+} from './snapshots/index.js';
+export {
+  type CreateLeaseOptions,
+  defaultStoreRoot,
+  type GcReport,
+  type Images,
+  type ImportOptions,
+  type Leases,
+  Store,
+  type StoreDurability,
+  type StoredImageInfo,
+  type StoreLayerReport,
+  type StoreOptions,
+  type StoreReport,
+  type StoreUnpackOptions,
+  storeDurabilities,
+} from './store/index.js';
 export {
   type ImageInfo,
   type InspectImageOptions,

@@ -58,7 +58,8 @@ export class RunContext {
     const message = printable(error instanceof Error ? error.message : String(error));
     if (json) {
       const { code = 'ERR_INTERNAL', fix, layer, path, syscall, errno } = failure ?? {};
-      const shown = { code, message, fix, layer, path, syscall, errno };
+      const { needed, available } = failure ?? {};
+      const shown = { code, message, fix, layer, path, syscall, errno, needed, available };
       this.stdout.write(`${JSON.stringify({ error: shown }, null, 2)}\n`);
     }
     const { red, bold } = this.errorStyle;

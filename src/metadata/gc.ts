@@ -32,13 +32,20 @@ export interface Reference extends Resource {
 
 /**
  * Collects garbage, in one write transaction, so that nothing comes to be referred to meanwhile. With `dryRun` nothing
- * changes.
+ * changes. `only`: of these resources those that are garbage, and on which nothing else lies.
  */
-export function gc(database: Database, options: { dryRun?: boolean | undefined } = {}): Garbage {
+export function gc(
+  database: Database,
+  options: { dryRun?: boolean | undefined; only?: readonly Resource[] | undefined } = {},
+): Garbage {
+  const { only } = options;
   return options.dryRun
     ? database.view((tx) => findGarbage(tx).garbage)
     : database.update((tx) => {
         const { garbage, keys } = findGarbage(tx);
+        if (only !== undefined) {
+          return removeOnly(tx, garbage, only);
+        }
         for (const key of keys) {
           removeRecord(tx, key);
         }
@@ -80,6 +87,33 @@ function findGarbage(tx: Transaction): { garbage: Garbage; keys: NodeKey[] } {
     garbage.leases.push({ namespace, id });
   }
   return { garbage, keys: [...unmarked, ...graph.expired] };
+}
+
+function removeOnly(tx: Transaction, garbage: Garbage, only: readonly Resource[]): Garbage {
+  const wanted = new Set(only.map(keyOfResource));
+  const take = (key: NodeKey | undefined): boolean => {
+    if (key === undefined || !wanted.has(key)) {
+      return false;
+    }
+    if (isSnapshot(key)) {
+      const children = `${buckets.children}${key.slice(buckets.snapshots.length)}\t`;
+      for (const _ of tx.tree.keys(children, 1)) {
+        return false;
+      }
+    }
+    removeRecord(tx, key);
+    return true;
+  };
+  return {
+    // Those on top first, so that what lies below has no children any more.
+    snapshots: garbage.snapshots.filter(({ snapshotter, key }) =>
+      take(keyOfResource({ type: `snapshots/${snapshotter}`, id: key })),
+    ),
+    content: garbage.content.filter(({ digest }) =>
+      take(keyOfResource({ type: 'content', id: digest })),
+    ),
+    leases: [],
+  };
 }
 
 function removeRecord(tx: Transaction, key: NodeKey): void {

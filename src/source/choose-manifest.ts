@@ -15,7 +15,7 @@ import {
   platformRank,
   schema1Error,
 } from '../oci/index.js';
-import type { ImageSource } from './source.js';
+import type { ImageDocuments } from './source.js';
 
 const maxDepth = 8;
 const maxManifests = 10_000;
@@ -29,7 +29,7 @@ const maxUnlisted = 256;
  * @throws UnpackError `ERR_PLATFORM_NOT_FOUND` with what there is; `ERR_UNKNOWN_MEDIA_TYPE`, `ERR_INVALID_IMAGE`
  */
 export async function chooseManifest(
-  source: ImageSource,
+  source: ImageDocuments,
   root: Descriptor,
   wanted: Platform | undefined,
 ): Promise<Descriptor> {
@@ -54,7 +54,7 @@ interface Candidate {
 
 /** Collects the manifests below an index. */
 class IndexSearch {
-  readonly #source: ImageSource;
+  readonly #source: ImageDocuments;
   readonly #platform: Platform;
   readonly #available = new Set<string>();
   readonly #visited = new Set<string>();
@@ -64,7 +64,7 @@ class IndexSearch {
   /** What kept a manifest without a platform from being looked at; told only when nothing else fits. */
   #passedOver: UnpackError | undefined;
 
-  constructor(source: ImageSource, platform: Platform) {
+  constructor(source: ImageDocuments, platform: Platform) {
     this.#source = source;
     this.#platform = platform;
   }

@@ -1,5 +1,6 @@
 // What the rest of src/ uses of src/source/.
 
+export { detectCompression, longestMagic } from './compression.js';
 export { type OpenOptions, openImageSource } from './open-image-source.js';
 export {
   type ResolvedImage,
@@ -7,4 +8,4 @@ export {
   type ResolveOptions,
   resolveImage,
 } from './resolve-image.js';
-export type { BlobLocation, ImageSource, Transport } from './source.js';
+export type { BlobLocation, ImageDocuments, ImageSource, Transport } from './source.js';

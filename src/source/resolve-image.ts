@@ -16,7 +16,7 @@ import {
   schema1Error,
 } from '../oci/index.js';
 import { chooseManifest } from './choose-manifest.js';
-import type { ImageSource } from './source.js';
+import type { ImageDocuments } from './source.js';
 
 /** Options of {@link resolveImage}. */
 export interface ResolveOptions {
@@ -36,6 +36,9 @@ export interface ResolvedLayer {
 /** An image with everything resolved and checked except the bytes of its layers. */
 export interface ResolvedImage {
   reference: string;
+  /** What the reference names: an index, or the manifest. */
+  root: Descriptor;
+  manifestDescriptor: Descriptor;
   manifestDigest: string;
   manifest: ImageManifest;
   configDigest: string;
@@ -52,7 +55,7 @@ export interface ResolvedImage {
  * @throws UnpackError
  */
 export async function resolveImage(
-  source: ImageSource,
+  source: ImageDocuments,
   options: ResolveOptions = {},
 ): Promise<ResolvedImage> {
   const wanted = options.platform === undefined ? undefined : parsePlatform(options.platform);
@@ -85,6 +88,8 @@ export async function resolveImage(
   const chain = chainIDs(diffIDs);
   return {
     reference: source.reference,
+    root,
+    manifestDescriptor: chosen,
     manifestDigest: chosen.digest,
     manifest,
     configDigest: manifest.config.digest,

@@ -16,6 +16,9 @@ export interface BlobLocation {
   length: number;
 }
 
+/** What the documents of an image are read from. */
+export type ImageDocuments = Pick<ImageSource, 'reference' | 'resolve' | 'readBlob'>;
+
 /** An opened image. Close it when done; blob locations are valid until then. */
 export interface ImageSource {
   /** The full reference, with its transport (also when a bare path was given). */

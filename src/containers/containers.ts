@@ -1,0 +1,423 @@
+// Containers: a writable snapshot on top of an image, and a record of it; mounted, bundled and run.
+
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { UnpackError } from '../errors.js';
+import type { Container, Database, Image, Labels } from '../metadata/index.js';
+import { removeTree } from '../native/index.js';
+import { type LayerSnapshotter, type Mount, mountAll, unmountAll } from '../snapshots/index.js';
+import type { ResolvedImage } from '../source/index.js';
+import { deleteContainer, findRuntime, type RuntimeRun, runBundle } from './runtime.js';
+import { makeSpec, type ProcessOptions, type RuntimeSpec } from './runtime-spec.js';
+import { resolveUser } from './user.js';
+
+/** What containers need of their store. */
+export interface ContainersContext {
+  root: string;
+  database: Database;
+  snapshotter: LayerSnapshotter;
+  rootless: boolean;
+  /** The image `name`, its layers unpacked. */
+  unpack(
+    name: string,
+    options: { platform?: string | undefined; signal?: AbortSignal | undefined },
+  ): Promise<{ image: Image; resolved: ResolvedImage }>;
+  /** Makes a committed snapshot and those below it usable again. */
+  ensure(key: string | undefined): Promise<void>;
+  withLease<T>(work: (lease: string) => Promise<T>): Promise<T>;
+}
+
+/** Options of {@link Containers.create}. */
+export interface CreateContainerOptions {
+  /** Default: the image's name and random digits. */
+  id?: string | undefined;
+  platform?: string | undefined;
+  labels?: Labels | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of {@link Containers.bundle}. */
+export interface BundleOptions extends CreateContainerOptions, ProcessOptions {}
+
+/** A bundle that was written. */
+export interface Bundle {
+  /** Of the container; to be used for the runtime too. */
+  id: string;
+  image: string;
+  /** Absolute path of the directory. */
+  bundle: string;
+  /** Absolute path of the root file system. */
+  rootfs: string;
+  mounts: Mount[];
+  config: RuntimeSpec;
+}
+
+/** Options of {@link Containers.run}. */
+export interface RunOptions extends BundleOptions {
+  /** Keep the container when it has ended. Default false. */
+  keep?: boolean | undefined;
+  /** Name or path of the runtime; default `runc`, else `crun`. */
+  runtime?: string | undefined;
+  /** Of the process; default `inherit`. */
+  stdio?: RuntimeRun['stdio'] | undefined;
+  /** Pass on the signals that this process gets. Default false. */
+  forwardSignals?: boolean | undefined;
+  /** Called when the runtime has been started. */
+  onStart?: RuntimeRun['onStart'];
+}
+
+/** How a container has ended. */
+export interface RunResult {
+  id: string;
+  image: string;
+  runtime: string;
+  /** Of its process; 128 + N after signal N. */
+  exitCode: number;
+}
+
+/** Of containers: where their root file system is mounted. */
+const mountLabel = 'oci-unpack.io/mount';
+/** Of views: where they are mounted; they go with the mount. */
+const viewLabel = 'oci-unpack.io/view';
+
+/** The containers of the store's namespace. */
+export class Containers {
+  readonly #context: ContainersContext;
+
+  constructor(context: ContainersContext) {
+    this.#context = context;
+  }
+
+  /** By id. @param filters on `id`, `image`, `snapshotter`, `snapshotkey`, `labels.<name>` */
+  list(filters?: readonly string[]): Container[] {
+    return this.#context.database.view((tx) => tx.containers.list(filters));
+  }
+
+  /** @throws UnpackError `ERR_STORE_NOT_FOUND` */
+  get(id: string): Container {
+    return this.#context.database.view((tx) => tx.containers.get(id));
+  }
+
+  /**
+   * Makes a container: a writable snapshot on top of an image of the store, which is unpacked where it is not yet.
+   *
+   * @throws UnpackError `ERR_STORE_EXISTS`, `ERR_STORE_NOT_FOUND`, and what unpacking throws
+   */
+  async create(image: string, options: CreateContainerOptions = {}): Promise<Container> {
+    return (await this.#create(image, options)).container;
+  }
+
+  /**
+   * Takes the container, its snapshot and with it all changes away. One that is mounted is unmounted.
+   *
+   * @throws UnpackError `ERR_STORE_NOT_FOUND`, `ERR_MOUNT` while the mount is in use
+   */
+  async remove(id: string): Promise<void> {
+    const { database } = this.#context;
+    const container = this.get(id);
+    const target = container.labels[mountLabel];
+    if (target !== undefined && (await this.#isMounted(container, target))) {
+      await unmountAll(target);
+    }
+    database.update((tx) => tx.containers.delete(id));
+    await this.#removeSnapshot(container.snapshotKey);
+    await removeTree(this.#ownBundle(id));
+  }
+
+  /** How to mount a container's root file system. @throws UnpackError `ERR_STORE_NOT_FOUND`, `ERR_SNAPSHOT_LOST` */
+  async mounts(id: string): Promise<Mount[]> {
+    const { snapshotter } = this.#context;
+    const { snapshotKey } = this.get(id);
+    const { parent } = await snapshotter.stat(snapshotKey);
+    await this.#context.ensure(parent);
+    return snapshotter.mounts(snapshotKey);
+  }
+
+  /**
+   * Mounts a container's root file system at `target`, a directory; changes go to its snapshot.
+   *
+   * @throws UnpackError `ERR_STORE_NOT_FOUND`, `ERR_STORE_IN_USE` where it is mounted elsewhere, `ERR_MOUNT`
+   */
+  async mount(id: string, target: string): Promise<Mount[]> {
+    const { database } = this.#context;
+    const absolute = path.resolve(target);
+    const mounts = await this.mounts(id);
+    await this.#checkFree(id);
+    await mountAll(mounts, absolute);
+    database.update((tx) => tx.containers.update(id, { labels: { [mountLabel]: absolute } }));
+    return mounts;
+  }
+
+  /** Mounts an image of the store read-only at `target`; {@link umount} takes both away. @throws as `mount` */
+  async mountImage(image: string, target: string): Promise<Mount[]> {
+    const { snapshotter } = this.#context;
+    const absolute = path.resolve(target);
+    const { resolved } = await this.#context.unpack(image, {});
+    const key = `view/${randomBytes(8).toString('hex')}`;
+    return this.#context.withLease(async (lease) => {
+      const labels = { [viewLabel]: absolute, 'containerd.io/gc.root': new Date().toISOString() };
+      const parent = resolved.layers.at(-1)?.chainID;
+      const mounts = await snapshotter.view(key, parent, { lease, labels });
+      try {
+        await mountAll(mounts, absolute);
+      } catch (error) {
+        await snapshotter.remove(key);
+        throw error;
+      }
+      return mounts;
+    });
+  }
+
+  /**
+   * Takes away what is mounted at `target`, a directory or a container's id.
+   *
+   * @returns whether it was of this store
+   * @throws UnpackError `ERR_MOUNT` while it is in use
+   */
+  async umount(target: string): Promise<boolean> {
+    const { database, snapshotter } = this.#context;
+    const absolute = path.resolve(target);
+    const container = this.list().find(
+      ({ id, labels }) =>
+        labels[mountLabel] === absolute || (id === target && labels[mountLabel] !== undefined),
+    );
+    const at = container?.labels[mountLabel] ?? absolute;
+    const views: string[] = [];
+    await snapshotter.walk(({ name, labels }) => {
+      if (labels[viewLabel] === at) {
+        views.push(name);
+      }
+    }, 'kind==view');
+    if (container === undefined && views.length === 0) {
+      return false;
+    }
+    await unmountAll(at);
+    if (container !== undefined) {
+      const labels = { [mountLabel]: null };
+      database.update((tx) => tx.containers.update(container.id, { labels }));
+    }
+    for (const view of views) {
+      await this.#removeSnapshot(view);
+    }
+    return true;
+  }
+
+  /**
+   * Writes an OCI runtime bundle of a new container: `rootfs`, mounted, and `config.json`. Without the right to mount
+   * (kind native, not root) the root of config.json is the snapshot itself.
+   *
+   * @param directory missing or empty
+   * @throws UnpackError `ERR_DESTINATION_NOT_EMPTY`, and as {@link create}; nothing is left then
+   */
+  async bundle(image: string, directory: string, options: BundleOptions = {}): Promise<Bundle> {
+    const { database, rootless } = this.#context;
+    const absolute = path.resolve(directory);
+    const rootfs = path.join(absolute, 'rootfs');
+    const made = await makeEmptyDirectory(absolute);
+    let container: Container | undefined;
+    try {
+      const created = await this.#create(image, options);
+      container = created.container;
+      const { id, snapshotKey } = container;
+      const [mounts, direct] = await this.#mountBundle(snapshotKey, rootfs);
+      if (direct === undefined) {
+        const labels = { [mountLabel]: rootfs };
+        database.update((tx) => tx.containers.update(id, { labels }));
+      }
+      const config = created.resolved.config;
+      const { User = '' } = (config.config ?? {}) as { User?: string };
+      const isRoot = process.geteuid?.() === 0;
+      const user = await resolveUser(direct ?? rootfs, options.user ?? User);
+      const spec = makeSpec(
+        {
+          id,
+          namespace: database.namespace,
+          image: config,
+          rootfs: direct ?? 'rootfs',
+          user,
+          rootless: isRoot
+            ? undefined
+            : { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
+        },
+        options,
+      );
+      if (isRoot && rootless) {
+        // Root of a user namespace has no say about cgroups.
+        delete spec.linux.resources;
+        delete spec.linux.cgroupsPath;
+      }
+      await writeFile(path.join(absolute, 'config.json'), `${JSON.stringify(spec, null, 2)}\n`);
+      database.update((tx) => tx.containers.update(id, { spec }));
+      const { image: name } = container;
+      return { id, image: name, bundle: absolute, rootfs: direct ?? rootfs, mounts, config: spec };
+    } catch (error) {
+      if (container !== undefined) {
+        await unmountAll(rootfs).catch(() => undefined);
+        await this.remove(container.id);
+      }
+      await removeTree(path.join(absolute, 'config.json'));
+      await rmdir(rootfs).catch(() => undefined);
+      if (made) {
+        await rmdir(absolute).catch(() => undefined);
+      }
+      throw UnpackError.fromSystem(error, absolute);
+    }
+  }
+
+  /**
+   * Runs a new container of an image with the host's runtime, in the foreground, and takes it away after.
+   *
+   * @throws UnpackError `ERR_UNSUPPORTED` where there is no runtime, and as {@link bundle}; that the process fails is
+   * no error
+   */
+  async run(image: string, options: RunOptions = {}): Promise<RunResult> {
+    const runtime = await findRuntime(options.runtime);
+    const id = options.id ?? containerID(image);
+    const directory = this.#ownBundle(id);
+    await mkdir(path.dirname(directory), { recursive: true, mode: 0o700 });
+    const bundle = await this.bundle(image, directory, { ...options, id });
+    let exitCode: number;
+    try {
+      exitCode = await runBundle({
+        runtime,
+        bundle: directory,
+        id,
+        forwardSignals: options.forwardSignals ?? false,
+        signal: options.signal,
+        stdio: options.stdio ?? 'inherit',
+        onStart: options.onStart,
+      });
+    } finally {
+      await deleteContainer(runtime, id);
+      if (options.keep) {
+        await this.umount(id);
+        await removeTree(directory);
+      } else {
+        await this.remove(id);
+      }
+    }
+    return { id, image: bundle.image, runtime, exitCode };
+  }
+
+  async #create(
+    name: string,
+    options: CreateContainerOptions,
+  ): Promise<{ container: Container; resolved: ResolvedImage }> {
+    const { database, snapshotter } = this.#context;
+    const { platform, labels, signal } = options;
+    const id = options.id ?? containerID(name);
+    const check = () =>
+      database.view((tx) => {
+        if (tx.containers.find(id) !== undefined) {
+          throw new UnpackError('ERR_STORE_EXISTS', `container ${id}: is in the store already`);
+        }
+      });
+    check();
+    const { image, resolved } = await this.#context.unpack(name, { platform, signal });
+    // Snapshots are shared by all namespaces, ids of containers are not.
+    const snapshotKey = `${database.namespace}/${id}`;
+    const container = await this.#context.withLease(async (lease) => {
+      await snapshotter.prepare(snapshotKey, resolved.layers.at(-1)?.chainID, { lease });
+      try {
+        return database.update((tx) =>
+          tx.containers.create({
+            id,
+            image: image.name,
+            snapshotter: snapshotter.kind,
+            snapshotKey,
+            labels,
+          }),
+        );
+      } catch (error) {
+        await snapshotter.remove(snapshotKey);
+        throw error;
+      }
+    });
+    return { container, resolved };
+  }
+
+  /** Mounts at `rootfs`; or tells the directory that is to be the root, where nothing can be mounted. */
+  async #mountBundle(key: string, rootfs: string): Promise<[Mount[], string | undefined]> {
+    const mounts = await this.#context.snapshotter.mounts(key);
+    const [only] = mounts;
+    if (process.geteuid?.() !== 0 && mounts.length === 1 && only?.type === 'bind') {
+      return [mounts, only.source];
+    }
+    await mkdir(rootfs, { mode: 0o755 });
+    await mountAll(mounts, rootfs);
+    return [mounts, undefined];
+  }
+
+  async #checkFree(id: string): Promise<void> {
+    const container = this.get(id);
+    const target = container.labels[mountLabel];
+    if (target !== undefined && (await this.#isMounted(container, target))) {
+      throw new UnpackError('ERR_STORE_IN_USE', `container ${id}: is mounted at ${target}`);
+    }
+  }
+
+  /** The mount may have gone with a reboot, and something else may be mounted there now. */
+  async #isMounted({ snapshotKey }: Container, target: string): Promise<boolean> {
+    const info = await this.#context.snapshotter.stat(snapshotKey).catch(() => undefined);
+    if (info === undefined) {
+      return false;
+    }
+    const [kind, number] = info.directory.split('/').slice(-2);
+    const own = `/${kind}/${number}/fs`;
+    // proc_pid_mountinfo(5): number, parent, device, root, mount point, ... - type, source, options
+    const mounts = await readFile('/proc/self/mountinfo', 'utf8');
+    return mounts.split('\n').some((line) => {
+      const [, , , root = '', at = '', ...rest] = line.split(' ');
+      const upper = rest.join(' ').includes(`${own},`) || rest.join(' ').endsWith(own);
+      return unescapeMount(at) === target && (root.endsWith(own) || upper);
+    });
+  }
+
+  async #removeSnapshot(key: string): Promise<void> {
+    await this.#context.snapshotter.remove(key).catch((error: UnpackError) => {
+      if (error.code !== 'ERR_STORE_NOT_FOUND') {
+        throw error;
+      }
+    });
+  }
+
+  #ownBundle(id: string): string {
+    return path.join(this.#context.root, 'bundles', `${this.#context.database.namespace}-${id}`);
+  }
+}
+
+/** `debian-node-3f9a1c` of `docker.io/library/debian-node:latest`. */
+function containerID(image: string): string {
+  const base = /([A-Za-z0-9._-]+)(?:[:@][^/]*)?$/.exec(image)?.[1] ?? '';
+  const name =
+    base
+      .replace(/[._-]+/g, '-')
+      .replace(/^-|-$/g, '')
+      .slice(0, 40) || 'container';
+  return `${name}-${randomBytes(3).toString('hex')}`;
+}
+
+function unescapeMount(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  );
+}
+
+/** Whether it had to be made. */
+async function makeEmptyDirectory(directory: string): Promise<boolean> {
+  try {
+    await mkdir(directory, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      throw UnpackError.fromSystem(error, directory);
+    }
+  }
+  if ((await readdir(directory)).length > 0) {
+    throw new UnpackError('ERR_DESTINATION_NOT_EMPTY', `${directory}: is not empty`, {
+      path: directory,
+    });
+  }
+  return false;
+}

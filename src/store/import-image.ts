@@ -1,0 +1,343 @@
+// Imports an image: its blobs into the content store, and, at the same time and from the same files, its layers into
+// snapshots. What the call has made a lease holds until one transaction names the image.
+
+import path from 'node:path';
+import { UnpackError } from '../errors.js';
+import { gcLabels, type Image, type LeaseResource } from '../metadata/index.js';
+import { type Descriptor, mediaKind, parseIndex } from '../oci/index.js';
+import {
+  type ImageSource,
+  openImageSource,
+  type ResolvedImage,
+  resolveImage,
+} from '../source/index.js';
+import { throwIfAborted } from '../unpack/layer-run.js';
+import type { StoreLayerResult } from '../unpack/store-layers.js';
+import { resolveStoreOptions, type StoreContext, type StoreUnpackOptions } from './context.js';
+import { layerReports, type StoreReport } from './report.js';
+import type { Space } from './space.js';
+import { platformLabel } from './stored-image.js';
+import {
+  checkRoom,
+  labelUnpacked,
+  missingLayers,
+  removeMade,
+  snapshotResources,
+  unpackLayers,
+} from './unpack-image.js';
+
+/** Options of `Store.import`. */
+export interface ImportOptions extends StoreUnpackOptions {
+  /** Name of the image in the store; default what the source calls it, or its file's name and tag. */
+  name?: string | undefined;
+  /** `os/architecture[/variant]` to choose from an index; default this host's. */
+  platform?: string | undefined;
+  /** Also unpack it. Default true. */
+  unpack?: boolean | undefined;
+  /** Labels of the image. */
+  labels?: Readonly<Record<string, string>> | undefined;
+}
+
+/** An index, manifest or config: small, and read already. */
+interface Document {
+  descriptor: Descriptor;
+  bytes: Buffer;
+  /** What garbage collection must know. */
+  labels: Record<string, string>;
+}
+
+/** Imports the image that `reference` names. */
+export async function importImage(
+  context: StoreContext,
+  reference: string,
+  options: ImportOptions,
+): Promise<StoreReport> {
+  const started = performance.now();
+  const { signal } = options;
+  resolveStoreOptions(context, options);
+  throwIfAborted(signal);
+  const session = context.session();
+  const source = await openImageSource(reference, signal === undefined ? {} : { signal });
+  try {
+    const { platform } = options;
+    const image = await resolveImage(source, platform === undefined ? {} : { platform });
+    const call = new ImageImport(context, source, image, options);
+    const resources = await call.resources();
+    const made = { snapshots: call.snapshots, blobs: call.blobs };
+    try {
+      const report = await session.withLease(context.database, resources, (lease) =>
+        call.run(lease),
+      );
+      await context.sync();
+      return { ...report, milliseconds: performance.now() - started };
+    } catch (error) {
+      if (signal?.aborted) {
+        await removeMade(context, made);
+      }
+      throw error;
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+class ImageImport {
+  readonly #context: StoreContext;
+  readonly #source: ImageSource;
+  readonly #image: ResolvedImage;
+  readonly #options: ImportOptions;
+  #documents: Document[] = [];
+  /** Snapshots and blobs that this call has made. */
+  readonly snapshots: string[] = [];
+  readonly blobs: string[] = [];
+  #bytesWritten = 0;
+
+  constructor(
+    context: StoreContext,
+    source: ImageSource,
+    image: ResolvedImage,
+    options: ImportOptions,
+  ) {
+    this.#context = context;
+    this.#source = source;
+    this.#image = image;
+    this.#options = options;
+  }
+
+  /** All that will belong to the image, whether it is there or not. */
+  async resources(): Promise<LeaseResource[]> {
+    this.#documents = await this.#readDocuments();
+    const digests = new Set([
+      ...this.#documents.map(({ descriptor }) => descriptor.digest),
+      ...this.#image.layers.map(({ descriptor }) => descriptor.digest),
+    ]);
+    return [
+      ...Array.from(digests, (id) => ({ type: 'content', id })),
+      ...(this.#unpacks ? snapshotResources(this.#context, this.#image) : []),
+    ];
+  }
+
+  async run(lease: string): Promise<Omit<StoreReport, 'milliseconds'>> {
+    const { database, snapshotter } = this.#context;
+    const image = this.#image;
+    const missing = this.#unpacks ? await missingLayers(this.#context, image.layers) : [];
+    const total = await this.#checkRoom(missing);
+    const results = await this.#write(lease);
+    const { name, labels, platform } = this.#options;
+    const stored: Pick<Image, 'name' | 'target'> & { labels?: Record<string, string> } = {
+      name: name ?? imageName(this.#source, image.root),
+      target: image.root,
+    };
+    if (labels !== undefined || platform !== undefined) {
+      stored.labels = { ...(platform && { [platformLabel]: platform }), ...labels };
+    }
+    database.update((tx) => {
+      tx.images.set(stored);
+      if (this.#unpacks) {
+        labelUnpacked(tx, this.#context, image);
+      }
+      tx.leases.delete(lease);
+    });
+    return {
+      name: stored.name,
+      reference: image.reference,
+      targetDigest: image.root.digest,
+      manifestDigest: image.manifestDigest,
+      configDigest: image.configDigest,
+      platform: image.platform,
+      snapshotter: snapshotter.kind,
+      snapshot: this.#unpacks ? (image.layers.at(-1)?.chainID ?? '') : '',
+      blobs: {
+        written: this.blobs.length,
+        present: total - this.blobs.length,
+        bytesWritten: this.#bytesWritten,
+      },
+      ...layerReports(image.layers, results),
+    };
+  }
+
+  get #unpacks(): boolean {
+    return this.#options.unpack ?? true;
+  }
+
+  /** Ingests and unpacks at once; when one fails, the other stops. */
+  async #write(lease: string): Promise<StoreLayerResult[]> {
+    const controller = new AbortController();
+    const { signal } = this.#options;
+    const stop = () => controller.abort(signal?.reason);
+    signal?.addEventListener('abort', stop, { once: true });
+    const ingests = new Map<string, Promise<unknown>>();
+    for (const { descriptor } of this.#image.layers) {
+      if (!ingests.has(descriptor.digest)) {
+        const ingest = this.#ingestLayer(descriptor, lease, controller.signal);
+        ingest.catch((error: unknown) => controller.abort(error));
+        ingests.set(descriptor.digest, ingest);
+      }
+    }
+    const work = async (): Promise<StoreLayerResult[]> => {
+      // After the layers: a manifest that is there must not promise what is not.
+      await Promise.all(ingests.values());
+      for (const document of this.#documents) {
+        await this.#ingestDocument(document, lease, controller.signal);
+      }
+      return [];
+    };
+    const unpacking = this.#unpacks
+      ? unpackLayers(
+          this.#context,
+          this.#image,
+          { ...this.#options, signal: controller.signal },
+          {
+            lease,
+            locate: (descriptor) => this.#source.locateBlob(descriptor),
+            stored: (descriptor) => ingests.get(descriptor.digest) ?? Promise.resolve(),
+            created: this.snapshots,
+          },
+        )
+      : Promise.resolve([]);
+    unpacking.catch((error: unknown) => controller.abort(error));
+    try {
+      const [, results] = await Promise.all([work(), unpacking]);
+      return results;
+    } catch (error) {
+      controller.abort(error);
+      await Promise.allSettled([...ingests.values(), unpacking]);
+      if (signal?.aborted) {
+        throw new UnpackError('ERR_ABORTED', 'the import was cancelled', { cause: signal.reason });
+      }
+      // The first that failed, not what was cancelled for it.
+      const { reason } = controller.signal;
+      throw reason instanceof UnpackError ? reason : UnpackError.from(error);
+    } finally {
+      signal?.removeEventListener('abort', stop);
+    }
+  }
+
+  async #ingestLayer(descriptor: Descriptor, lease: string, signal: AbortSignal): Promise<void> {
+    const { content } = this.#context;
+    const { digest, size } = descriptor;
+    const location = await this.#source.locateBlob(descriptor);
+    const isNew = (await content.find(digest)) === undefined;
+    try {
+      await content.ingestFile(`layer-${digest}`, location, { digest, size, lease, signal });
+    } catch (error) {
+      throw UnpackError.from(error, digest);
+    }
+    this.#noteBlob(descriptor, isNew);
+  }
+
+  async #ingestDocument(
+    { descriptor, bytes, labels }: Document,
+    lease: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { content } = this.#context;
+    const { digest, size, mediaType } = descriptor;
+    const isNew = (await content.find(digest)) === undefined;
+    const ref = `${mediaKind(mediaType)}-${digest}`;
+    await content.ingest(ref, [bytes], { digest, size, labels, lease, signal });
+    this.#noteBlob(descriptor, isNew);
+  }
+
+  #noteBlob({ digest, size }: Descriptor, isNew: boolean): void {
+    if (isNew) {
+      this.blobs.push(digest);
+      this.#bytesWritten += size;
+    }
+  }
+
+  /** @returns the number of blobs */
+  async #checkRoom(missing: ResolvedImage['layers']): Promise<number> {
+    const { content } = this.#context;
+    const blobs = new Map<string, Descriptor>();
+    for (const { descriptor } of [...this.#documents, ...this.#image.layers]) {
+      blobs.set(descriptor.digest, descriptor);
+    }
+    const needed: Space = { bytes: 0, inodes: 0 };
+    for (const { digest, size } of blobs.values()) {
+      if ((await content.find(digest)) === undefined) {
+        needed.bytes += size;
+        needed.inodes++;
+      }
+    }
+    await checkRoom(this.#context, needed, missing, (descriptor) =>
+      this.#source.locateBlob(descriptor),
+    );
+    return blobs.size;
+  }
+
+  /** Config, manifest, and the indexes above it, those that are referred to first. */
+  async #readDocuments(): Promise<Document[]> {
+    const { root, manifest, manifestDescriptor } = this.#image;
+    const config = await this.#read(manifest.config, {});
+    const labels: Record<string, string> = {
+      [`${gcLabels.refContent}.config`]: manifest.config.digest,
+    };
+    for (const [index, { digest }] of manifest.layers.entries()) {
+      labels[`${gcLabels.refContent}.l.${index}`] = digest;
+    }
+    const documents = [config, await this.#read(manifestDescriptor, labels)];
+    if (root.digest !== manifestDescriptor.digest) {
+      await this.#readIndex(root, documents);
+    }
+    return documents;
+  }
+
+  /** Adds the index when the manifest is below it. */
+  async #readIndex(descriptor: Descriptor, documents: Document[]): Promise<boolean> {
+    const document = await this.#read(descriptor, {});
+    const label = `index ${descriptor.digest}`;
+    const { manifests } = parseIndex(document.bytes, label, descriptor.mediaType);
+    for (const [index, child] of manifests.entries()) {
+      const isIndex = mediaKind(child.mediaType) === 'index';
+      const isWanted = isIndex
+        ? await this.#readIndex(child, documents)
+        : child.digest === this.#image.manifestDigest;
+      if (isWanted) {
+        // By its place in the index, so that other platforms add theirs when they are imported.
+        document.labels[`${gcLabels.refContent}.m.${index}`] = child.digest;
+      }
+    }
+    const found = Object.keys(document.labels).length > 0;
+    if (found && !documents.some((known) => known.descriptor.digest === descriptor.digest)) {
+      documents.push(document);
+    }
+    return found;
+  }
+
+  async #read(descriptor: Descriptor, labels: Record<string, string>): Promise<Document> {
+    return { descriptor, bytes: await this.#source.readBlob(descriptor), labels };
+  }
+}
+
+/** Annotations that hold the whole name of an image (containerd), or its tag or name (image-spec annotations.md). */
+const nameAnnotation = 'io.containerd.image.name';
+const refNameAnnotation = 'org.opencontainers.image.ref.name';
+
+/** What to call an image: as its source does, or by the name of the file and its tag. */
+export function imageName(
+  { reference, transport }: Pick<ImageSource, 'reference' | 'transport'>,
+  root: Descriptor,
+): string {
+  const full = root.annotations?.[nameAnnotation];
+  if (full !== undefined && full !== '') {
+    return full;
+  }
+  const ref = root.annotations?.[refNameAnnotation] ?? '';
+  if (ref.includes('/') || ref.includes(':')) {
+    return ref;
+  }
+  const [, file = '', selector = ''] = /^[a-z-]+:([^:]*)(?::(.*))?$/s.exec(reference) ?? [];
+  const name = selector.startsWith('@') ? '' : selector;
+  if (transport === 'docker-archive' && name !== '') {
+    return name;
+  }
+  if (name.includes('/') || name.includes(':')) {
+    return name;
+  }
+  const base = path
+    .basename(path.resolve(file))
+    .replace(/\.(?:tar|tgz|tzst|oci|tar\.(?:gz|zst|zstd))$/, '')
+    .replace(/[^A-Za-z0-9._-]+/g, '-');
+  return `${base === '' || base === '-' ? 'image' : base.toLowerCase()}:${name || ref || 'latest'}`;
+}

@@ -1,0 +1,8 @@
+// What the rest of src/ uses of src/store/.
+
+export { type StoreDurability, type StoreUnpackOptions, storeDurabilities } from './context.js';
+export { Images, type StoredImageInfo } from './images.js';
+export type { ImportOptions } from './import-image.js';
+export { type CreateLeaseOptions, Leases } from './leases.js';
+export type { StoreLayerReport, StoreReport } from './report.js';
+export { defaultStoreRoot, type GcReport, Store, type StoreOptions } from './store.js';

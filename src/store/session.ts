@@ -1,0 +1,146 @@
+// A session: an open store that may write. It has a file that it has locked while it lives, so that what it held by a
+// lease can be told from what a killed one has left behind.
+
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, unlink } from 'node:fs/promises';
+import path from 'node:path';
+import { UnpackError } from '../errors.js';
+import type { Database, LeaseResource } from '../metadata/index.js';
+import { type FileLock, tryLockFile } from '../native/index.js';
+
+/** Of leases: the session that they are of. */
+const sessionLabel = 'oci-unpack.io/session';
+
+/** Should its session never be told to be dead (another host's, say), a lease ends by itself: containerd's time. */
+const leaseMilliseconds = 24 * 3600 * 1000;
+
+export class Session {
+  readonly #directory: string;
+  readonly #id: string;
+  readonly #lock: FileLock;
+
+  private constructor(directory: string, id: string, lock: FileLock) {
+    this.#directory = directory;
+    this.#id = id;
+    this.#lock = lock;
+  }
+
+  static async open(root: string): Promise<Session> {
+    const directory = path.join(root, 'sessions');
+    for (;;) {
+      const id = randomBytes(8).toString('hex');
+      const lock = await lockSession(directory, id);
+      if (lock !== undefined) {
+        return new Session(directory, id, lock);
+      }
+    }
+  }
+
+  /**
+   * Runs `work` with a lease that holds `resources` and what is added to it; the lease is gone when it ends, unless
+   * `work` has deleted it with what it has written.
+   */
+  async withLease<T>(
+    database: Database,
+    resources: readonly LeaseResource[],
+    work: (lease: string) => Promise<T>,
+  ): Promise<T> {
+    const id = `oci-unpack-${randomBytes(8).toString('hex')}`;
+    database.update((tx) => {
+      tx.leases.create({
+        id,
+        expiresAt: tx.now + leaseMilliseconds,
+        labels: { [sessionLabel]: this.#id },
+        resources,
+      });
+    });
+    try {
+      return await work(id);
+    } finally {
+      if (database.view((tx) => tx.leases.find(id)) !== undefined) {
+        database.update((tx) => {
+          if (tx.leases.find(id) !== undefined) {
+            tx.leases.delete(id);
+          }
+        });
+      }
+    }
+  }
+
+  /** Deletes the leases of sessions that have ended, and their files. @returns how many sessions that were */
+  async sweep(database: Database): Promise<number> {
+    const dead = new Set<string>();
+    const alive = new Set([this.#id]);
+    const candidates = new Set(await names(this.#directory));
+    for (const { session } of sessionLeases(database)) {
+      candidates.add(session);
+    }
+    const locks: FileLock[] = [];
+    try {
+      for (const id of candidates) {
+        const lock = alive.has(id) ? undefined : await lockSession(this.#directory, id);
+        if (lock !== undefined) {
+          locks.push(lock);
+          dead.add(id);
+        }
+      }
+      const orphans = sessionLeases(database).filter(({ session }) => dead.has(session));
+      if (orphans.length > 0) {
+        database.update((tx) => {
+          for (const { namespace, id } of orphans) {
+            const { leases } = tx.in(namespace);
+            if (leases.find(id) !== undefined) {
+              leases.delete(id);
+            }
+          }
+        });
+      }
+      for (const id of dead) {
+        await unlink(path.join(this.#directory, id)).catch(() => undefined);
+      }
+    } finally {
+      for (const lock of locks) {
+        await lock.release();
+      }
+    }
+    return dead.size;
+  }
+
+  async close(): Promise<void> {
+    await unlink(path.join(this.#directory, this.#id)).catch(() => undefined);
+    await this.#lock.release();
+  }
+}
+
+/** The leases of sessions, in all namespaces. */
+function sessionLeases(database: Database): { namespace: string; id: string; session: string }[] {
+  return database.view((tx) =>
+    tx.namespaces.list().flatMap(({ name: namespace }) =>
+      tx
+        .in(namespace)
+        .leases.list()
+        .flatMap(({ id, labels }) => {
+          const session = labels[sessionLabel];
+          return session === undefined || !isID(session) ? [] : [{ namespace, id, session }];
+        }),
+    ),
+  );
+}
+
+function isID(text: string): boolean {
+  return /^[0-9a-f]{16}$/.test(text);
+}
+
+async function lockSession(directory: string, id: string): Promise<FileLock | undefined> {
+  return tryLockFile(path.join(directory, id), async () => {
+    try {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw UnpackError.fromSystem(error, directory);
+    }
+  });
+}
+
+async function names(directory: string): Promise<string[]> {
+  return (await readdir(directory)).filter(isID);
+}
