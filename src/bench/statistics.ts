@@ -1,4 +1,5 @@
-// Median and spread of a few samples: no assumption about how they are distributed.
+// Median and spread of a few samples, and whether two sets of them differ: no assumption about how they are
+// distributed.
 
 /** Statistics of samples in one unit. */
 export interface Statistics {
@@ -20,9 +21,54 @@ export function statistics(samples: readonly number[]): Statistics {
   };
 }
 
-function median(samples: readonly number[]): number {
+/** The middle one, or the mean of the two in the middle. */
+export function median(samples: readonly number[]): number {
   const sorted = [...samples].sort((a, b) => a - b);
   const half = sorted.length >> 1;
   const upper = sorted[half] ?? Number.NaN;
   return sorted.length % 2 === 1 ? upper : ((sorted[half - 1] ?? upper) + upper) / 2;
+}
+
+/**
+ * How likely two sets from the same source would be at least as far apart: the two-sided Mann-Whitney U test, exact
+ * (every order of the ranks counted; ties take the mean of their ranks, which makes it slightly careful).
+ *
+ * With 5 against 5 the least possible value is 2 of 252, 0.8 %; with 3 against 3 it is 10 %, so that nothing can be
+ * significant at 5 %.
+ */
+export function rankTest(a: readonly number[], b: readonly number[]): number {
+  const all = [...a, ...b].sort((x, y) => x - y);
+  const rank = (value: number) => (all.indexOf(value) + all.lastIndexOf(value)) / 2;
+  const sum = a.reduce((total, value) => total + rank(value), 0);
+  // Twice the sums, so that half ranks stay whole numbers.
+  const ways = waysOfSums(
+    all.map((value) => Math.round(2 * rank(value))),
+    a.length,
+  );
+  const middle = (a.length * (all.length - 1)) / 2;
+  const distance = Math.abs(sum - middle) - 1e-9;
+  let total = 0;
+  let extreme = 0;
+  for (const [doubled, count] of ways) {
+    total += count;
+    if (Math.abs(doubled / 2 - middle) >= distance) {
+      extreme += count;
+    }
+  }
+  return extreme / total;
+}
+
+/** In how many ways `size` of `values` have each sum. */
+function waysOfSums(values: readonly number[], size: number): Map<number, number> {
+  const bySize: Map<number, number>[] = Array.from({ length: size + 1 }, () => new Map());
+  bySize[0]?.set(0, 1);
+  for (const value of values) {
+    for (let taken = size - 1; taken >= 0; taken--) {
+      for (const [sum, count] of bySize[taken] ?? []) {
+        const next = bySize[taken + 1];
+        next?.set(sum + value, (next.get(sum + value) ?? 0) + count);
+      }
+    }
+  }
+  return bySize[size] ?? new Map();
 }

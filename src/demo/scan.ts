@@ -1,41 +1,44 @@
 // What is on disk as a Tree: one directory, or layers that are merged here, without a mount.
 
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
+import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { removeBelow, sha256, type Tree, type TreeNode } from './tree.js';
 
 const whiteoutPrefix = '.wh.';
 const opaqueMarker = '.wh..wh..opq';
 
-/** Everything in `directory`. Eight files are read at a time. */
+/** How many files are looked at before others get their turn. */
+const batch = 200;
+
+/**
+ * Everything in `directory`. By blocking calls, which are several times as fast as the others on many small files;
+ * the event loop runs in between.
+ */
 export async function scanDirectory(directory: string, signal?: AbortSignal): Promise<Tree> {
   const found: [string, TreeNode][] = [];
   const queue = [''];
-  const worker = async (): Promise<void> => {
-    for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
+  for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
+    if (found.length % batch === 0) {
+      await setImmediate();
       signal?.throwIfAborted();
-      const full = path.join(directory, name);
-      const node = await scanNode(full);
-      found.push([name, node]);
-      if (node.type === 'directory') {
-        for (const child of await readdir(full)) {
-          queue.push(name === '' ? child : `${name}/${child}`);
-        }
+    }
+    const full = path.join(directory, name);
+    const node = scanNode(full);
+    found.push([name, node]);
+    if (node.type === 'directory') {
+      for (const child of readdirSync(full)) {
+        queue.push(name === '' ? child : `${name}/${child}`);
       }
     }
-  };
-  // The first pass fills the queue with the top; more workers have something to do from then on.
-  while (queue.length > 0) {
-    await Promise.all(Array.from({ length: 8 }, worker));
   }
   return new Map(found.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-async function scanNode(full: string): Promise<TreeNode> {
-  const status = await lstat(full, { bigint: true });
+function scanNode(full: string): TreeNode {
+  const status = lstatSync(full, { bigint: true });
   const node = {
     mode: Number(status.mode & 0o7777n),
     uid: Number(status.uid),
@@ -47,10 +50,10 @@ async function scanNode(full: string): Promise<TreeNode> {
     return { ...node, type: 'directory' };
   }
   if (status.isSymbolicLink()) {
-    return { ...node, type: 'symlink', target: await readlink(full) };
+    return { ...node, type: 'symlink', target: readlinkSync(full) };
   }
   if (status.isFile()) {
-    return { ...node, type: 'file', digest: sha256(await readFile(full)) };
+    return { ...node, type: 'file', digest: sha256(readFileSync(full)) };
   }
   return { ...node, type: 'other' };
 }

@@ -25,23 +25,34 @@ export function allContenders(mode: OwnMode): Contender[] {
 
 /**
  * The contenders that `peers` asks for: `all`, `none`, or names with commas between them; `tar` means everything that
- * begins with `tar-`. oci-unpack and the floor always take part.
+ * begins with `tar-`. oci-unpack and the floor always take part; a list that names some of oci-unpack's own rows
+ * leaves out the others, but for the first, which every tree is compared with.
  *
  * @throws UnpackError `ERR_INVALID_ARGUMENT` for a name that nobody has.
  */
 export function chooseContenders(contenders: readonly Contender[], peers: string): Contender[] {
-  const others = contenders.filter(({ kind }) => kind === 'javascript' || kind === 'peer');
   const names = peers === 'all' || peers === 'none' ? [] : peers.split(',').filter(Boolean);
-  const fits = (id: string, name: string) => id === name || id.startsWith(`${name}-`);
+  const fits = ({ id, kind }: Contender, name: string) =>
+    id === name || (kind !== 'ours' && id.startsWith(`${name}-`));
   for (const name of names) {
-    if (!contenders.some(({ id }) => fits(id, name))) {
-      const known = others.map(({ id }) => id).join(', ');
+    if (!contenders.some((one) => fits(one, name))) {
+      const known = contenders.map(({ id }) => id).join(', ');
       throw new UnpackError(
         'ERR_INVALID_ARGUMENT',
         `--peers: ${name} is not known; write all, none, or a list of ${known}`,
       );
     }
   }
-  const chosen = (id: string) => peers === 'all' || names.some((name) => fits(id, name));
-  return contenders.filter((one) => !others.includes(one) || chosen(one.id));
+  const named = (one: Contender) => names.some((name) => fits(one, name));
+  const someOurs = contenders.some((one) => one.kind === 'ours' && named(one));
+  return contenders.filter((one, index) => {
+    switch (one.kind) {
+      case 'floor':
+        return true;
+      case 'ours':
+        return index === 0 || !someOurs || named(one);
+      default:
+        return peers === 'all' || named(one);
+    }
+  });
 }

@@ -2,8 +2,16 @@
 
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { type BenchReport, benchLines, runBench } from '../../bench/index.js';
-import { type OutputOptions, parseCount } from '../arguments.js';
+import {
+  type BenchReport,
+  benchLines,
+  compareReports,
+  comparisonLines,
+  htmlReport,
+  readReport,
+  runBench,
+} from '../../bench/index.js';
+import { addOutputOptions, type OutputOptions, parseCount } from '../arguments.js';
 import { exitFailed, type RunContext } from '../run-context.js';
 
 const example = `
@@ -11,6 +19,7 @@ Examples:
   $ oci-unpack bench
   $ oci-unpack bench oci:./image:latest --dir /mnt/scratch --runs 9 --report report.html --json before.json
   $ oci-unpack bench oci:./image:latest --peers containerd,umoci,tar-igzip
+  $ oci-unpack bench compare before.json after.json
 
 Without an image one is made of real files of this machine. Every result is compared path by path before any
 time is printed; the exit code is 1 when one of oci-unpack's differs.`;
@@ -20,6 +29,7 @@ interface BenchArguments extends Omit<OutputOptions, 'json'> {
   runs: number;
   peers?: string;
   smoke?: boolean;
+  report?: string;
   json?: true | string;
 }
 
@@ -31,10 +41,12 @@ export function benchCommand(context: RunContext): Command {
     .option('-d, --dir <dir>', 'where to work, which is the file system that is measured')
     .option('-n, --runs <n>', 'timed runs of each contender', parseCount(1, 1000), 5)
     .option('--peers <list>', 'all, none, or names such as containerd,tar-igzip (default: all)')
+    .option('--report <file>', 'write a report as one HTML file')
     .option('--smoke', 'one run on a small image: only to see that everything works')
     .option('--json [file]', 'print the result as JSON, or write it to a file')
     .option('-q, --quiet', 'print only errors, no progress');
   return command
+    .addCommand(compareCommand(context))
     .addHelpText('after', example)
     .action(async (images: string[], given: BenchArguments) => {
       const { references, json } = jsonOption(images, given.json);
@@ -54,6 +66,9 @@ export function benchCommand(context: RunContext): Command {
       } finally {
         region?.clear();
       }
+      if (given.report !== undefined) {
+        await writeFile(given.report, htmlReport(report));
+      }
       if (typeof json === 'string') {
         await writeFile(json, `${JSON.stringify(report, null, 2)}\n`);
       }
@@ -61,6 +76,24 @@ export function benchCommand(context: RunContext): Command {
       if (!report.equal) {
         process.exitCode = exitFailed;
       }
+    });
+}
+
+const compareExample = `
+Example:
+  $ oci-unpack bench compare before.json after.json`;
+
+/** `oci-unpack bench compare A.json B.json`. */
+function compareCommand(context: RunContext): Command {
+  const command = new Command('compare')
+    .description('compare two results of bench --json FILE, and tell change from chance')
+    .argument('<before>', 'the earlier result')
+    .argument('<after>', 'the later result');
+  return addOutputOptions(command)
+    .addHelpText('after', compareExample)
+    .action(async (before: string, after: string, given: OutputOptions) => {
+      const comparison = compareReports(await readReport(before), await readReport(after));
+      context.print(given, comparison, () => comparisonLines(comparison));
     });
 }
 

@@ -1,0 +1,136 @@
+// Every contender on a small image, as a user runs the bench: who is installed unpacks it, and to the same tree.
+
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { Row } from '../../src/bench/measure.js';
+import type { BenchReport } from '../../src/bench/run.js';
+import { runCommand } from '../support/command.js';
+import { withScratch } from '../support/scratch.js';
+import { dir, file, hardlink, opaque, symlink, whiteout } from '../support/tar-builder.js';
+import { writeImage } from '../support/write-image.js';
+
+const root = process.getuid?.() === 0;
+const layers = [
+  [
+    dir('./'),
+    dir('bin'),
+    file('bin/tool', 'x'.repeat(100_000), { mode: 0o755 }),
+    hardlink('bin/other', 'bin/tool'),
+    symlink('link', 'bin/tool'),
+    dir('var'),
+    file('var/old', 'old'),
+    dir('etc', { uid: 3, gid: 4 }),
+    file('etc/conf', 'one', { uid: 3, gid: 4, mode: 0o640 }),
+    dir('lib'),
+    file('lib/a', 'a'),
+    file('lib/b', 'b'),
+  ],
+  [
+    dir('./'),
+    dir('etc', { uid: 3, gid: 4 }),
+    file('etc/conf', 'two', { uid: 3, gid: 4, mode: 0o600 }),
+    dir('var'),
+    whiteout('var/old'),
+    dir('lib'),
+    opaque('lib'),
+    file('lib/c', 'c'),
+  ],
+];
+
+describe.runIf(root)('on a small image', () => {
+  let report: BenchReport;
+  let html = '';
+
+  beforeAll(async () => {
+    await withScratch(async (scratch) => {
+      const reference = await writeImage(path.join(scratch, 'layout'), layers, ['gzip']);
+      const work = path.join(scratch, 'work');
+      const [json, page] = ['r.json', 'r.html'].map((name) => path.join(scratch, name));
+      const options = ['--dir', work, '--runs', '1', '--json', json ?? '', '--report', page ?? ''];
+      const { code, stdout, stderr } = await runCommand(['bench', reference, ...options]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout).toContain('oci-unpack flat');
+      report = JSON.parse(await readFile(json ?? '', 'utf8'));
+      html = await readFile(page ?? '', 'utf8');
+      expect(await readdir(work)).toEqual([]);
+    });
+  }, 300_000);
+
+  const row = (id: string): Row => {
+    const found = report.images[0]?.rows.find((one) => one.id === id);
+    if (found === undefined) {
+      throw new Error(`no row ${id}`);
+    }
+    return found;
+  };
+
+  test.each([
+    'oci-unpack',
+    'oci-unpack-flat',
+    'oci-unpack-1',
+    'javascript',
+    'javascript-sync',
+    'node-tar',
+    'tar-fs',
+    'tar-gzip',
+    'tar-pigz',
+    'tar-igzip',
+    'tar-zstd',
+    'bsdtar',
+    'umoci',
+    'containerd',
+    'skopeo',
+    'floor',
+  ])('%s', (id) => {
+    const { status, reason, install, samples, differences, differenceCount, paths } = row(id);
+    if (status === 'missing') {
+      console.log(`skipped: ${reason}: ${install}`);
+      return;
+    }
+    expect({ status, reason }).toEqual({ status: 'measured', reason: undefined });
+    expect({ differenceCount, differences }).toEqual({ differenceCount: 0, differences: [] });
+    expect(paths).toBe(10);
+    expect(samples).toHaveLength(1);
+    expect(samples[0]?.wall).toBeGreaterThan(0);
+    expect(samples[0]?.user).toBeGreaterThanOrEqual(0);
+  });
+
+  test('the report says who did less', () => {
+    expect(row('tar-gzip').digests).toBe(false);
+    expect(row('tar-gzip').lacks).toContain('digests');
+    expect(row('containerd').lacks).toEqual([]);
+    expect(report).toMatchObject({ kind: 'oci-unpack-bench', schema: 2, equal: true });
+    expect(html).toContain('oci-unpack flat');
+  });
+});
+
+describe('the choice of peers', () => {
+  test('an unknown one is a usage error that lists all', async () => {
+    const { code, stderr } = await runCommand(['bench', '--smoke', '--peers', 'none-such']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('containerd');
+  });
+
+  test('--smoke --json prints the result', async () => {
+    const { code, stdout } = await runCommand(['bench', '--smoke', '--peers', 'none', '--json']);
+    const report = JSON.parse(stdout) as BenchReport;
+    expect(code).toBe(0);
+    expect(report.images[0]?.rows.map(({ id }) => id)).toEqual([
+      'oci-unpack',
+      'oci-unpack-flat',
+      'oci-unpack-1',
+      'floor',
+    ]);
+  }, 120_000);
+
+  test('an image after --json is an image', async () => {
+    await withScratch(async (scratch) => {
+      const reference = await writeImage(path.join(scratch, 'layout'), layers);
+      const options = ['--runs', '1', '--peers', 'none', '--dir', scratch];
+      const { code, stdout } = await runCommand(['bench', ...options, '--json', reference]);
+      expect(code).toBe(0);
+      expect((JSON.parse(stdout) as BenchReport).images[0]?.reference).toBe(reference);
+    });
+  }, 120_000);
+});
