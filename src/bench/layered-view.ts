@@ -56,3 +56,8 @@ export async function viewOverlay(
     await unmount(target);
   }
 }
+
+/** The same view for who leaves the root as the snapshotter made it. */
+export function rootApart({ tree, tolerance }: View): View {
+  return { tree, tolerance: { ...tolerance, root: true } };
+}

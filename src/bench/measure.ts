@@ -181,13 +181,14 @@ function judge(row: Row, expected: View, view: View): void {
   row.paths = expected.tree.size;
   row.differenceCount = differences.length;
   row.differences = differences.slice(0, keptDifferences);
-  const { owners, time, xattrs, directories, symlinks } = tolerance;
+  const { owners, time, xattrs, directories, symlinks, root } = tolerance;
   row.tolerance = [
     ...(owners ? ['owners'] : []),
     ...(time === undefined ? [] : [`mtime to ${Number(time) / 1e9} s`]),
     ...(xattrs ? ['xattrs'] : []),
     ...(directories ? ['times and modes of directories'] : []),
     ...(symlinks ? ['times of symlinks'] : []),
+    ...(root ? ['time and mode of the root'] : []),
   ];
 }
 

@@ -16,7 +16,7 @@ const layers = [
     dir('./'),
     dir('bin'),
     file('bin/tool', 'x'.repeat(100_000), { mode: 0o755 }),
-    hardlink('bin/other', 'bin/tool'),
+    hardlink('bin/other', 'bin/tool', { mode: 0o755 }),
     symlink('link', 'bin/tool'),
     dir('var'),
     file('var/old', 'old'),

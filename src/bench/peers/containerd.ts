@@ -6,7 +6,7 @@ import path from 'node:path';
 import { removeTree } from '../../native/index.js';
 import { chainID } from '../../oci/index.js';
 import type { Contender, Place } from '../contender.js';
-import { viewDirectory, viewOverlay } from '../layered-view.js';
+import { rootApart, viewDirectory, viewOverlay } from '../layered-view.js';
 import { writePlainLayout } from '../layout.js';
 import { runProcess, versionOf, which } from '../process.js';
 import { ContainerdDaemon } from './containerd-daemon.js';
@@ -85,14 +85,14 @@ export function containerdContender(): Contender {
       const { stdout } = await running().ctr([...snapshotter, 'mounts', '/mnt', key]);
       const lowers = /lowerdir=([^,\s]+)/.exec(stdout)?.[1]?.split(':');
       if (lowers !== undefined) {
-        return viewOverlay(lowers, `${destination}.mount`, xattrs, signal);
+        return rootApart(await viewOverlay(lowers, `${destination}.mount`, xattrs, signal));
       }
       // A single layer is a bind mount: `mount -t bind SOURCE /mnt -o ...`.
       const source = /^mount -t bind (\S+) /m.exec(stdout)?.[1];
       if (source === undefined) {
         throw new Error(`ctr snapshots mounts: cannot read ${stdout.trim()}`);
       }
-      return viewDirectory(source, xattrs, signal);
+      return rootApart(await viewDirectory(source, xattrs, signal));
     },
     async end() {
       await stop();

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Contender } from '../contender.js';
-import { viewOverlay } from '../layered-view.js';
+import { rootApart, viewOverlay } from '../layered-view.js';
 import { writePlainLayout } from '../layout.js';
 import { runProcess, versionOf } from '../process.js';
 
@@ -42,7 +42,7 @@ export function skopeoContender(): Contender {
     },
     async view({ signal }, destination, xattrs) {
       const lowers = await storedLayers(destination);
-      return viewOverlay(lowers, `${destination}.mount`, xattrs, signal);
+      return rootApart(await viewOverlay(lowers, `${destination}.mount`, xattrs, signal));
     },
     async end(_, destination) {
       await unmountBelow(destination);

@@ -78,7 +78,7 @@ function figures(image: ImageResult): string {
   const seconds = own.wall.median / 1000;
   const ratio = toFloor(own, image);
   const cells: [string, string][] = [
-    [formatSeconds(own.wall.median), 'oci-unpack, median'],
+    [formatSeconds(own.wall.median), 'median wall time'],
     ...(ratio === undefined ? [] : [[formatRatio(ratio), 'of the floor'] as [string, string]]),
     [`${formatCount(Math.round(image.tarBytes / 2 ** 20 / seconds))} MiB/s`, 'of tar'],
     [formatCount(Math.round(image.files / seconds)), 'files a second'],
