@@ -2,7 +2,7 @@
 // `lmdb` package is here. Commits wait for the disk (LMDB's own way: data, fdatasync, then the page that
 // makes it valid), so that a reader never sees what a power loss could take back.
 
-import { closeSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { UnpackError } from '../errors.js';
@@ -39,11 +39,14 @@ export class Tree implements RawStore {
   readonly #directory: string;
   readonly readOnly: boolean;
   #closed = false;
+  /** How many views are in each other now: the inner ones see what the outermost sees. */
+  #views = 0;
 
   constructor(directory: string, options: TreeOptions) {
     this.#directory = directory;
     this.readOnly = options.readOnly;
-    if (!checkFile(path.join(directory, 'data.mdb')) && options.readOnly) {
+    const isThere = checkFile(path.join(directory, 'data.mdb'));
+    if (!isThere && options.readOnly) {
       throw new UnpackError('ERR_NOT_FOUND', `${directory}: there is no store`, {
         path: directory,
       });
@@ -61,6 +64,10 @@ export class Tree implements RawStore {
         encoding: 'json',
         keyEncoder: utf8Keys,
       });
+      if (!isThere && options.sync) {
+        syncDirectory(directory);
+        syncDirectory(path.dirname(directory));
+      }
     } catch (error) {
       throw this.#errorOf(error);
     }
@@ -69,13 +76,16 @@ export class Tree implements RawStore {
   /** Runs `work` on one state of the tree: what others commit meanwhile is not seen. */
   view<T>(work: () => T): T {
     this.#check();
+    this.#views++;
     try {
-      if (!writing.has(this.#directory)) {
+      if (this.#views === 1 && !writing.has(this.#directory)) {
         this.#database.resetReadTxn(); // else it may be the state of an earlier call
       }
       return synchronous(work());
     } catch (error) {
       throw this.#errorOf(error);
+    } finally {
+      this.#views--;
     }
   }
 
@@ -111,10 +121,12 @@ export class Tree implements RawStore {
   }
 
   put(key: string, value: unknown): void {
+    this.#checkWrite();
     this.#database.putSync(key, value);
   }
 
   remove(key: string): void {
+    this.#checkWrite();
     this.#database.removeSync(key);
   }
 
@@ -147,6 +159,13 @@ export class Tree implements RawStore {
   #check(): void {
     if (this.#closed) {
       throw new UnpackError('ERR_INVALID_ARGUMENT', `${this.#directory}: the store is closed`);
+    }
+  }
+
+  /** A write outside of a transaction would be one of its own. */
+  #checkWrite(): void {
+    if (!writing.has(this.#directory)) {
+      throw new UnpackError('ERR_STORE_READ_ONLY', `${this.#directory}: a write outside of update`);
     }
   }
 
@@ -188,6 +207,16 @@ function checkFile(file: string): boolean {
     });
   }
   return true;
+}
+
+/** LMDB syncs its files, but not their names. */
+function syncDirectory(directory: string): void {
+  const descriptor = openSync(directory, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** The first key after all those that have the prefix: a tab is followed by a line feed. */

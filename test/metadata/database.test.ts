@@ -83,6 +83,28 @@ describe('a database', () => {
       expect(database.update(() => 5)).toBe(5);
     }));
 
+  it('refuses a write in a view, and after its transaction', () =>
+    withDatabase((database) => {
+      const image = { name: 'a', target: target('a') };
+      const readOnly = expect.objectContaining({ code: 'ERR_STORE_READ_ONLY' });
+      expect(() => database.view((tx) => tx.images.create(image))).toThrow(readOnly);
+      const late = database.update((tx) => tx);
+      expect(() => late.images.create(image)).toThrow(readOnly);
+      expect(database.view((tx) => tx.images.list())).toEqual([]);
+    }));
+
+  it('sees in a view inside a view what the outer one sees', () =>
+    withDatabase((database) => {
+      const other = (name: string) =>
+        database.update((tx) => tx.images.create({ name, target: target('a') }));
+      other('a');
+      database.view((tx) => {
+        other('b');
+        const inner = database.view((one) => one.images.list().length);
+        expect(tx.images.list().length).toBe(inner);
+      });
+    }));
+
   it('shares one process with another handle of the same root', () =>
     withDatabase(async (database, root) => {
       const other = Database.open(root, { durability: 'none' });
