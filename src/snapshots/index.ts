@@ -34,7 +34,7 @@ export interface OpenSnapshotterOptions extends OverlayOptions {
   kind?: SnapshotterKind | undefined;
   /** Threads of a copy (kind native), 1 to 64. Default: the processors that this process may use. */
   threads?: number | undefined;
-  /** For tests: another boot than the running one. */
+  /** What unsynced snapshots are trusted in: the running boot by default; a store has a narrower identity. */
   bootID?: string | undefined;
 }
 

@@ -35,7 +35,7 @@ export interface LocalSnapshotterOptions {
   driver: Driver;
   /** Threads of a copy (kinds that are flat). Default: the processors that this process may use. */
   threads?: number | undefined;
-  /** For tests: another boot than the running one. */
+  /** What unsynced snapshots are trusted in: the running boot by default; a store has a narrower identity. */
   bootID?: string | undefined;
 }
 
