@@ -10,6 +10,7 @@ import {
   type NodeKey,
   ReferenceGraph,
   resourcesPrefix,
+  siblingKey,
 } from './references.js';
 import { buckets, type Resource } from './schema.js';
 
@@ -68,25 +69,46 @@ function findGarbage(tx: Transaction): { garbage: Garbage; keys: NodeKey[] } {
   const graph = new ReferenceGraph(tx.tree, tx.now);
   const garbage: Garbage = { content: [], snapshots: [], leases: [] };
   const unmarked = graph.unmarked();
+  const snapshots = new Map<NodeKey, Garbage['snapshots'][number]>();
+  const parents = new Map<NodeKey, NodeKey>();
   for (const key of unmarked) {
     const value = tx.tree.get(key);
     if (isSnapshot(key)) {
       const { owner: snapshotter, name } = partsOf(key);
-      const { id, usage } = decodeSnapshot(name, value);
+      const { id, usage, parent } = decodeSnapshot(name, value);
       const { size, inodes } = usage ?? { size: 0, inodes: 0 };
-      garbage.snapshots.push({ snapshotter, key: name, id, size, inodes });
+      snapshots.set(key, { snapshotter, key: name, id, size, inodes });
+      if (parent !== undefined) {
+        parents.set(key, siblingKey(key, parent));
+      }
     } else {
       const { digest, size } = decodeContent(key.slice(2), value);
       garbage.content.push({ digest, size });
     }
   }
-  // A child is made after its parent, with a higher id.
-  garbage.snapshots.sort((a, b) => b.id - a.id);
+  garbage.snapshots = topFirst([...snapshots.keys()], parents).map((key) => snapshots.get(key)!);
   for (const key of graph.expired) {
     const { owner: namespace, name: id } = partsOf(key);
     garbage.leases.push({ namespace, id });
   }
   return { garbage, keys: [...unmarked, ...graph.expired] };
+}
+
+/** Each before its parent. Not by the ids: one that was lost and made again has a higher one than its children. */
+function topFirst(keys: readonly NodeKey[], parents: ReadonlyMap<NodeKey, NodeKey>): NodeKey[] {
+  const depths = new Map<NodeKey, number>();
+  for (const key of keys) {
+    const chain: NodeKey[] = [];
+    let next: NodeKey | undefined = key;
+    for (; next !== undefined && !depths.has(next); next = parents.get(next)) {
+      chain.push(next);
+    }
+    let depth = next === undefined ? 0 : (depths.get(next) ?? 0);
+    for (const one of chain.reverse()) {
+      depths.set(one, ++depth);
+    }
+  }
+  return keys.toSorted((a, b) => (depths.get(b) ?? 0) - (depths.get(a) ?? 0));
 }
 
 function removeOnly(tx: Transaction, garbage: Garbage, only: readonly Resource[]): Garbage {

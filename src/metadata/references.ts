@@ -346,7 +346,7 @@ export function isSnapshot(key: NodeKey): boolean {
 }
 
 /** The key of another snapshot of the same snapshotter. */
-function siblingKey(key: NodeKey, name: string): NodeKey {
+export function siblingKey(key: NodeKey, name: string): NodeKey {
   return key.slice(0, key.indexOf('\t', snapshotsPrefix.length) + 1) + name;
 }
 

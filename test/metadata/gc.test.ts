@@ -87,6 +87,27 @@ describe('gc', () => {
       expect(database.view((tx) => tx.snapshots('overlayfs').get('one').id)).toBe(5);
     }));
 
+  it('takes children before parents, also where a parent was made again', () =>
+    withDatabase((database) => {
+      const files = { usage: { size: 1, inodes: 1 }, durability: 'durable' } as const;
+      database.update((tx) => {
+        for (const [n, key] of ['c', 'a', 'd', 'b'].entries()) {
+          snapshot(tx, key, [undefined, 'c', 'a', 'd'][n]);
+        }
+        snapshot(tx, 'fork', 'a');
+        tx.snapshots('overlayfs').replace('a', files);
+        tx.snapshots('overlayfs').replace('c', files);
+      });
+      const chain = ['b', 'd', 'a', 'c'];
+      const keys = gc(database, { dryRun: true }).snapshots.map(({ key }) => key);
+      expect(keys.filter((key) => key !== 'fork')).toEqual(chain);
+      expect(keys.indexOf('fork')).toBeLessThan(keys.indexOf('a'));
+      const only = chain.map((id) => ({ type: 'snapshots/overlayfs', id }));
+      expect(gc(database, { only }).snapshots.map(({ key }) => key)).toEqual(['b', 'd']);
+      expect(left(database).snapshots).toEqual(['a', 'c', 'fork']);
+      expect(gc(database).snapshots.map(({ key }) => key)).toEqual(['fork', 'a', 'c']);
+    }));
+
   it('keeps what containers, leases and gc.root hold, in every namespace', () =>
     withDatabase((database) => {
       database.update((tx) => {
