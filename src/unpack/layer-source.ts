@@ -70,18 +70,22 @@ export function openLayerSource(source: LayerSource): OpenedSource {
 export async function feedJob(job: LayerJob, chunks: ChunkReader, spool?: Spool): Promise<unknown> {
   let wake: () => void = () => undefined;
   let over = false;
-  const ended = job.done.then(
-    () => undefined,
-    () => undefined,
-  );
-  void ended.then(() => {
+  const end = () => {
     over = true;
     wake();
-  });
+  };
+  job.done.then(end, end);
   job.onDrain(() => wake());
+  // Not Promise.race() with job.done, which would keep every chunk until the job ends.
+  const next = () =>
+    new Promise<IteratorResult<unknown> | undefined>((resolve, reject) => {
+      wake = () => over && resolve(undefined);
+      wake();
+      chunks.next().then(resolve, reject);
+    });
   try {
     for (;;) {
-      const result = await Promise.race([chunks.next(), ended]);
+      const result = await next();
       if (over || result === undefined) {
         return undefined;
       }
