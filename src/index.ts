@@ -64,6 +64,7 @@ export {
   type Images,
   type ImportOptions,
   type Leases,
+  type SnapshotChange,
   Store,
   type StoreDurability,
   type StoredImageInfo,

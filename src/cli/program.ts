@@ -10,6 +10,13 @@ import { mountCommand, umountCommand } from './commands/mount.js';
 import { unpackCommand } from './commands/unpack.js';
 import { exitUsage, RunContext } from './run-context.js';
 import { StopSignals } from './stop-signals.js';
+import { bundleCommand, containersCommand, runCommand } from './store/containers.js';
+import { contentCommand } from './store/content.js';
+import { gcCommand, whyCommand } from './store/gc.js';
+import { imagesCommand } from './store/images.js';
+import { importCommand } from './store/import.js';
+import { leasesCommand } from './store/leases.js';
+import { snapshotsCommand } from './store/snapshots.js';
 
 /** Makes a command whose action returns an exit code, or nothing for 0. */
 export type CommandFactory = (context: RunContext) => Command;
@@ -19,6 +26,16 @@ const factories: readonly CommandFactory[] = [
   inspectCommand,
   mountCommand,
   umountCommand,
+  importCommand,
+  imagesCommand,
+  runCommand,
+  bundleCommand,
+  containersCommand,
+  snapshotsCommand,
+  contentCommand,
+  leasesCommand,
+  gcCommand,
+  whyCommand,
   demoCommand,
   doctorCommand,
   benchCommand,
@@ -27,7 +44,7 @@ const factories: readonly CommandFactory[] = [
 /** Parses `args` (without node and script), runs the command, and resolves to its exit code. */
 export async function run(args: readonly string[]): Promise<number> {
   const stops = new StopSignals().listen();
-  const context = new RunContext(process, stops.signal);
+  const context = new RunContext(process, stops.signal, () => stops.close());
   const program = new Command('oci-unpack')
     .description('Unpacks container images into layers that overlayfs mounts, exactly and fast.')
     .version(version, '-V, --version')

@@ -22,8 +22,11 @@ export class RunContext {
   readonly style: Style;
   readonly errorStyle: Style;
   readonly #env: NodeJS.ProcessEnv;
+  /** Leaves the signals to somebody else: they do not cancel any more. */
+  readonly releaseSignals: () => void;
 
-  constructor(process: NodeJS.Process, signal: AbortSignal) {
+  constructor(process: NodeJS.Process, signal: AbortSignal, releaseSignals: () => void) {
+    this.releaseSignals = releaseSignals;
     this.stdout = process.stdout;
     this.stderr = process.stderr;
     this.signal = signal;

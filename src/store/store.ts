@@ -25,6 +25,7 @@ import {
 import { LayerLocks } from '../unpack/layer-locks.js';
 import type { StoreUnpackOptions } from './context.js';
 import { type StoreContext, type StoreDurability, storeDurabilities } from './context.js';
+import { diffSnapshot, type SnapshotChange } from './diff.js';
 import { Images } from './images.js';
 import { type ImportOptions, importImage } from './import-image.js';
 import { storeInstance } from './instance.js';
@@ -255,6 +256,16 @@ export class Store {
       );
     }
     return resource.flatMap((one) => why(this.#database, one));
+  }
+
+  /**
+   * What a snapshot changes of its parent, sorted by path.
+   *
+   * @param key of a snapshot of any state
+   * @throws UnpackError `ERR_STORE_NOT_FOUND`; `ERR_MOUNT` without the right to mount; `ERR_UNSUPPORTED` for kind aufs
+   */
+  diff(key: string): Promise<SnapshotChange[]> {
+    return diffSnapshot(this.#snapshotter, key);
   }
 
   /**

@@ -1,0 +1,210 @@
+// `oci-unpack containers create|ls|rm`, `bundle` and `run`.
+
+import { Command, Option } from 'commander';
+import type { BundleOptions, Store } from '../../index.js';
+import type { CommandFactory } from '../program.js';
+import type { RunContext } from '../run-context.js';
+import { printable } from '../text.js';
+import { type ImportArguments, storedName } from './import.js';
+import {
+  addStoreOptions,
+  addUnpackStoreOptions,
+  type StoreArguments,
+  withStore,
+} from './options.js';
+import { ago, listing, shortKey } from './tables.js';
+
+const imageHelp = 'an image of the store, or oci:..., which is imported first';
+
+/** The command `containers`. */
+export const containersCommand: CommandFactory = (context) =>
+  new Command('containers')
+    .description('containers: writable snapshots on top of images')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack containers create debian:latest web')
+    .addCommand(list(context), { isDefault: true })
+    .addCommand(create(context))
+    .addCommand(remove(context));
+
+function list(context: RunContext): Command {
+  return addStoreOptions(new Command('ls'))
+    .alias('list')
+    .description('list containers; with --quiet only their ids')
+    .argument('[filter...]', 'e.g. image==debian:latest, labels.team==web')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack containers ls')
+    .action(async (filters: string[], given: StoreArguments) => {
+      const found = await withStore(given, 'read', (store) => store.containers.list(filters));
+      if (given.quiet && !given.json) {
+        context.stdout.write(found.map(({ id }) => `${id}\n`).join(''));
+      }
+      context.print(given, found, () =>
+        listing(
+          context,
+          [
+            { head: 'ID', most: 24 },
+            { head: 'IMAGE', most: 30 },
+            { head: 'SNAPSHOT', most: 20 },
+            { head: 'CREATED' },
+          ],
+          found.map(({ id, image, snapshotKey, createdAt }) => [
+            id,
+            image,
+            shortKey(snapshotKey),
+            ago(createdAt),
+          ]),
+        ),
+      );
+    });
+}
+
+function create(context: RunContext): Command {
+  return addUnpackStoreOptions(new Command('create'))
+    .description('make a container of an image; prints its id')
+    .argument('<image>', imageHelp)
+    .argument('[id]', 'default: made of the name of the image')
+    .option('-p, --platform <platform>', 'os/arch[/variant] (default: as imported)')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack containers create debian:latest web')
+    .action(async (image: string, id: string | undefined, given: ImportArguments) => {
+      const { platform } = given;
+      const container = await withStore(given, 'write', async (store) => {
+        const name = await storedName(context, store, image, given);
+        return store.containers.create(name, { id, platform, signal: context.signal });
+      });
+      context.print(given, container, () => container.id);
+    });
+}
+
+function remove(context: RunContext): Command {
+  return addStoreOptions(new Command('rm'))
+    .alias('remove')
+    .description('remove containers with all that was changed in them')
+    .argument('<id...>', 'of containers')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack containers rm web')
+    .action(async (ids: string[], given: StoreArguments) => {
+      await withStore(given, 'write', async (store) => {
+        for (const id of ids) {
+          await store.containers.remove(id);
+        }
+      });
+      context.print(given, ids, () => ids.map((id) => `removed ${id}`));
+    });
+}
+
+interface ProcessArguments extends ImportArguments {
+  id?: string;
+  env?: string[];
+  workdir?: string;
+  user?: string;
+  entrypoint?: string;
+  net?: 'none' | 'host';
+  readOnly?: boolean;
+  tty?: boolean;
+  newPrivileges?: boolean;
+  keep?: boolean;
+  runtime?: string;
+}
+
+function addProcessOptions(command: Command): Command {
+  return command
+    .option('--id <id>', 'of the container (default: made of the name of the image)')
+    .option('-p, --platform <platform>', 'os/arch[/variant] (default: as imported)')
+    .option('-e, --env <name=value>', 'repeatable; NAME alone takes it from here', collect)
+    .option('-w, --workdir <dir>', 'working directory')
+    .option('-u, --user <user>', 'user[:group], names of the image or numbers')
+    .option('--entrypoint <command>', "instead of the image's; empty for none")
+    .addOption(new Option('--net <network>', 'network').choices(['none', 'host']).default('none'))
+    .option('--read-only', 'the root file system cannot be changed')
+    .option('--no-new-privileges', 'no more rights by set-user-ID programs and file capabilities');
+}
+
+/** The command `bundle`. */
+export function bundleCommand(context: RunContext): Command {
+  const command = new Command('bundle')
+    .description('write an OCI runtime bundle of a new container: rootfs, mounted, and config.json')
+    .argument('<image>', imageHelp)
+    .argument('<dir>', 'a missing or empty directory')
+    .argument('[cmd...]', "instead of the image's command (after --)");
+  return addProcessOptions(addUnpackStoreOptions(command))
+    .option('-t, --tty', 'the process gets a terminal')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ oci-unpack bundle debian:latest ./web --id web\n  $ runc run -b ./web web\n  $ oci-unpack containers rm web',
+    )
+    .action(async (image: string, directory: string, args: string[], given: ProcessArguments) => {
+      const bundle = await withStore(given, 'write', async (store) => {
+        const name = await storedName(context, store, image, given);
+        const options = { ...processOptions(context, args, given), terminal: given.tty ?? false };
+        return store.containers.bundle(name, directory, options);
+      });
+      const where = printable(directory);
+      context.print(given, bundle, () => [
+        `container ${bundle.id}: ${where}/config.json, root at ${printable(bundle.rootfs)}`,
+        `run it:    runc run -b ${where} ${bundle.id}`,
+        `remove it: oci-unpack containers rm ${bundle.id}`,
+      ]);
+    });
+}
+
+/** The command `run`. */
+export function runCommand(context: RunContext): Command {
+  const command = new Command('run')
+    .description("run an image with the host's runc or crun, and remove the container after")
+    .argument('<image>', imageHelp)
+    .argument('[cmd...]', "instead of the image's command")
+    .passThroughOptions();
+  return addProcessOptions(addUnpackStoreOptions(command))
+    .option('--keep', 'keep the container when it has ended')
+    .option('-t, --tty', 'a terminal (default: when stdin and stdout are one)')
+    .option('-T, --no-tty', 'no terminal')
+    .option('--runtime <runtime>', 'name or path of an OCI runtime (default: runc, else crun)')
+    .addHelpText(
+      'after',
+      "\nExample:\n  $ oci-unpack run debian:latest echo hello\n\nIts exit code is that of the process, 128 + N after signal N.\nWith --json the result is printed after the process's own output.",
+    )
+    .action(async (image: string, args: string[], given: ProcessArguments) => {
+      const result = await withStore(given, 'write', async (store: Store) => {
+        const name = await storedName(context, store, image, { ...given, quiet: true });
+        const { stdin, stdout } = process;
+        const terminal = given.tty ?? (stdin.isTTY === true && stdout.isTTY === true);
+        const release = () => context.releaseSignals();
+        return store.containers.run(name, {
+          ...processOptions(context, args, given),
+          terminal,
+          keep: given.keep,
+          runtime: given.runtime,
+          forwardSignals: true,
+          onStart: release,
+        });
+      });
+      if (given.json) {
+        context.print(given, result, () => '');
+      } else if (given.keep && !given.quiet) {
+        context.stderr.write(`kept as ${result.id}\n`);
+      }
+      process.exitCode = result.exitCode;
+    });
+}
+
+function processOptions(
+  context: RunContext,
+  args: string[],
+  given: ProcessArguments,
+): BundleOptions {
+  const { id, platform, env, workdir, user, entrypoint, net, readOnly, newPrivileges } = given;
+  return {
+    id,
+    platform,
+    args,
+    env,
+    cwd: workdir,
+    user,
+    ...(entrypoint !== undefined && { entrypoint: entrypoint === '' ? [] : [entrypoint] }),
+    network: net,
+    readonly: readOnly,
+    noNewPrivileges: newPrivileges === false,
+    signal: context.signal,
+  };
+}
+
+function collect(text: string, previous: string[] | undefined): string[] {
+  return [...(previous ?? []), text];
+}

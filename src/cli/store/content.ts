@@ -1,0 +1,108 @@
+// `oci-unpack content ls|get|rm|ingests`.
+
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+import { Command } from 'commander';
+import type { CommandFactory } from '../program.js';
+import type { RunContext } from '../run-context.js';
+import { formatBytes, printable } from '../text.js';
+import { addStoreOptions, type StoreArguments, withStore } from './options.js';
+import { ago, listing } from './tables.js';
+
+/** The command. */
+export const contentCommand: CommandFactory = (context) =>
+  new Command('content')
+    .description('blobs of the store: list, read, remove; unfinished ones')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack content ls')
+    .addCommand(list(context), { isDefault: true })
+    .addCommand(get(context))
+    .addCommand(remove(context))
+    .addCommand(ingests(context));
+
+function list(context: RunContext): Command {
+  return addStoreOptions(new Command('ls'))
+    .alias('list')
+    .description('list blobs; with --quiet only their digests')
+    .argument('[filter...]', 'e.g. digest~=^sha256:ab, labels."containerd.io/uncompressed"')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack content ls --quiet')
+    .action(async (filters: string[], given: StoreArguments) => {
+      const blobs = await withStore(given, 'read', (store) => store.content.list(filters));
+      if (given.quiet && !given.json) {
+        context.stdout.write(blobs.map(({ digest }) => `${digest}\n`).join(''));
+      }
+      context.print(given, blobs, () =>
+        listing(
+          context,
+          [{ head: 'DIGEST', most: 40 }, { head: 'SIZE', align: '>' }, { head: 'CREATED' }],
+          blobs.map(({ digest, size, createdAt }) => [digest, formatBytes(size), ago(createdAt)]),
+        ),
+      );
+    });
+}
+
+function get(context: RunContext): Command {
+  return addStoreOptions(new Command('get'))
+    .description('write a blob to stdout; with --json or --quiet only where it lies')
+    .argument('<digest>', 'sha256:...')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack content get sha256:... | jq .')
+    .action(async (digest: string, given: StoreArguments) => {
+      await withStore(given, 'read', async (store) => {
+        const path = await store.content.path(digest);
+        if (given.json) {
+          context.print(given, { ...(await store.content.info(digest)), path }, () => '');
+        } else if (given.quiet) {
+          context.stdout.write(`${path}\n`);
+        } else {
+          await pipeline(createReadStream(path), context.stdout, { end: false });
+        }
+      });
+    });
+}
+
+function remove(context: RunContext): Command {
+  return addStoreOptions(new Command('rm'))
+    .alias('remove')
+    .description('remove blobs, whatever needs them')
+    .argument('<digest...>', 'sha256:...')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ oci-unpack why sha256:... ; oci-unpack content rm sha256:...',
+    )
+    .action(async (digests: string[], given: StoreArguments) => {
+      await withStore(given, 'write', async (store) => {
+        for (const digest of digests) {
+          await store.content.delete(digest);
+        }
+      });
+      context.print(given, digests, () => digests.map((digest) => `removed ${digest}`));
+    });
+}
+
+function ingests(context: RunContext): Command {
+  return addStoreOptions(new Command('ingests'))
+    .description('list blobs that are being written, or whose writer was stopped')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack content ingests')
+    .action(async (given: StoreArguments) => {
+      const all = await withStore(given, 'read', (store) => store.content.ingests());
+      if (given.quiet && !given.json) {
+        context.stdout.write(all.map(({ ref }) => `${printable(ref)}\n`).join(''));
+      }
+      context.print(given, all, () =>
+        listing(
+          context,
+          [
+            { head: 'REF', most: 40 },
+            { head: 'WRITTEN', align: '>' },
+            { head: 'OF', align: '>' },
+            { head: 'UPDATED' },
+          ],
+          all.map(({ ref, offset, total, updatedAt }) => [
+            ref,
+            formatBytes(offset),
+            total === undefined ? '' : formatBytes(total),
+            ago(updatedAt),
+          ]),
+        ),
+      );
+    });
+}

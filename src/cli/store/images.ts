@@ -1,0 +1,117 @@
+// `oci-unpack images ls|rm|tag|inspect`.
+
+import { Command } from 'commander';
+import type { StoredImageInfo } from '../../index.js';
+import type { CommandFactory } from '../program.js';
+import type { RunContext } from '../run-context.js';
+import { formatBytes, plural, printable, shortDigest, table, truncate } from '../text.js';
+import { addStoreOptions, type StoreArguments, withStore } from './options.js';
+import { ago, listing } from './tables.js';
+
+/** The command. */
+export const imagesCommand: CommandFactory = (context) =>
+  new Command('images')
+    .description('images of the store: list, remove, rename, look at')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack images ls')
+    .addCommand(list(context), { isDefault: true })
+    .addCommand(inspect(context))
+    .addCommand(tag(context))
+    .addCommand(remove(context));
+
+function list(context: RunContext): Command {
+  return addStoreOptions(new Command('ls'))
+    .alias('list')
+    .description('list images; with --quiet only their names')
+    .argument('[filter...]', 'e.g. name~=debian, target.digest==sha256:..., labels.team==web')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack images ls --json | jq -r .[].name')
+    .action(async (filters: string[], given: StoreArguments) => {
+      const images = await withStore(given, 'read', (store) => store.images.list(filters));
+      if (given.quiet && !given.json) {
+        context.stdout.write(images.map(({ name }) => `${printable(name)}\n`).join(''));
+      }
+      context.print(given, images, () =>
+        listing(
+          context,
+          [{ head: 'NAME', most: 45 }, { head: 'TARGET' }, { head: 'UPDATED' }],
+          images.map(({ name, target, updatedAt }) => [
+            name,
+            shortDigest(target.digest),
+            ago(updatedAt),
+          ]),
+        ),
+      );
+    });
+}
+
+function inspect(context: RunContext): Command {
+  return addStoreOptions(new Command('inspect'))
+    .description('show an image: config, layers, what of it is unpacked')
+    .argument('<image>', 'a name, or the beginning of its digest')
+    .option('-p, --platform <platform>', 'os/arch[/variant] (default: as imported)')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack images inspect debian:latest')
+    .action(async (name: string, given: StoreArguments & { platform?: string }) => {
+      const { platform } = given;
+      const info = await withStore(given, 'read', (store) =>
+        store.images.inspect(name, { platform }),
+      );
+      context.print(given, info, () => infoLines(context, info));
+    });
+}
+
+function tag(context: RunContext): Command {
+  return addStoreOptions(new Command('tag'))
+    .description('give an image another name beside its own')
+    .argument('<image>', 'a name, or the beginning of its digest')
+    .argument('<name>', 'the other name; one that is taken then stands for this image')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack images tag debian:latest base')
+    .action(async (name: string, other: string, given: StoreArguments) => {
+      const image = await withStore(given, 'write', (store) => store.images.tag(name, other));
+      context.print(given, image, () => `${printable(name)} is also ${printable(image.name)}`);
+    });
+}
+
+function remove(context: RunContext): Command {
+  return addStoreOptions(new Command('rm'))
+    .alias('remove')
+    .description("take names away; 'gc' frees what only they needed")
+    .argument('<image...>', 'names, or beginnings of digests')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack images rm debian:latest && oci-unpack gc')
+    .action(async (names: string[], given: StoreArguments) => {
+      const removed = await withStore(given, 'write', (store) =>
+        names.map((name) => store.images.remove(name)),
+      );
+      context.print(given, removed, () => removed.map(({ name }) => `removed ${printable(name)}`));
+    });
+}
+
+function infoLines({ style, columns }: RunContext, info: StoredImageInfo): string[] {
+  const facts = [
+    ['name', info.name],
+    ['target', info.targetDigest],
+    ['manifest', info.manifestDigest],
+    ['config', info.configDigest],
+    ['platform', info.platform],
+    ['created', info.created],
+    ['snapshot', info.snapshot],
+    ['unpacked', info.unpacked ? 'yes' : 'no'],
+    ...Object.entries(info.config)
+      .filter(([, value]) => value !== null && value !== '')
+      .map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]),
+  ].filter(([, value]) => value !== '');
+  const rows = info.layers.map(({ digest, size, chainID, unpacked }, index) => [
+    String(index),
+    shortDigest(digest),
+    formatBytes(size),
+    shortDigest(chainID),
+    unpacked ? 'yes' : 'no',
+  ]);
+  const head = ['LAYER', 'BLOB', 'SIZE', 'SNAPSHOT', 'UNPACKED'];
+  return [
+    ...table(
+      facts.map((row) => row.map(printable)),
+      ['<', '<'],
+    ).split('\n'),
+    style.bold(`${plural(info.layers.length, 'layer')}, ${formatBytes(info.size)}`),
+    ...table([head, ...rows], ['>', '<', '>', '<', '<']).split('\n'),
+  ].map((line) => truncate(line, columns));
+}

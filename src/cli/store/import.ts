@@ -1,0 +1,193 @@
+// `oci-unpack import IMAGE`, and `unpack IMAGE` without a destination: both end in the store.
+
+import { Command, type Option } from 'commander';
+import { type ImportOptions, type Store, type StoreReport, UnpackError } from '../../index.js';
+import { addUnpackOptions, type UnpackArguments, unpackOptions } from '../arguments.js';
+import { ProgressView } from '../progress-view.js';
+import type { RunContext } from '../run-context.js';
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  plural,
+  printable,
+  shortDigest,
+} from '../text.js';
+import { warningLines } from '../warnings-summary.js';
+import { addUnpackStoreOptions, type StoreArguments, withStore } from './options.js';
+import { listing, shortKey } from './tables.js';
+
+const example = `
+Examples:
+  $ oci-unpack import oci:./image:latest
+  $ oci-unpack import docker-archive:./image.tar --name web:1 --no-unpack
+  $ oci-unpack run image:latest`;
+
+/** Arguments of the commands that import. */
+export type ImportArguments = UnpackArguments &
+  StoreArguments & { name?: string; unpack?: boolean; platform?: string };
+
+/** The command `import`. */
+export function importCommand(context: RunContext): Command {
+  const command = new Command('import')
+    .description('copy an image into the store and unpack it into snapshots')
+    .argument('<image>', 'oci:PATH[:TAG], oci-archive:PATH[:TAG] or docker-archive:PATH[:NAME]')
+    .option('-n, --name <name>', 'its name in the store (default: as its source calls it)')
+    .option('-p, --platform <platform>', 'os/arch[/variant] (default: of this host)')
+    .option('--no-unpack', 'only copy it');
+  addUnpackOptions(addUnpackStoreOptions(command));
+  dropFormat(command);
+  return command
+    .addHelpText('after', example)
+    .action(async (image: string, given: ImportArguments) => {
+      await withStore(given, 'write', async (store) => {
+        const report = await importInto(context, store, image, given);
+        printReport(context, report, given);
+      });
+    });
+}
+
+/** `unpack IMAGE` without a destination. */
+export async function unpackIntoStore(
+  context: RunContext,
+  image: string,
+  given: ImportArguments,
+): Promise<void> {
+  await withStore(given, 'write', async (store) => {
+    const report = isStored(store, image)
+      ? await watched(context, given, (onProgress) =>
+          store.unpack(image, { ...storeOptions(context, given), onProgress }),
+        )
+      : await importInto(context, store, image, given);
+    printReport(context, report, given);
+  });
+}
+
+/** Whether the store has an image of that name; what names a file or layout is never one. */
+export function isStored(store: Store, image: string): boolean {
+  if (isReference(image)) {
+    return false;
+  }
+  try {
+    store.images.get(image);
+    return true;
+  } catch (error) {
+    if (error instanceof UnpackError && error.code === 'ERR_STORE_NOT_FOUND') {
+      return false;
+    }
+    throw error;
+  }
+}
+
+/** Whether the text names an image outside of the store. */
+export function isReference(image: string): boolean {
+  return /^(?:oci|oci-archive|docker-archive):/.test(image) || /^\.{0,2}\//.test(image);
+}
+
+/** The name in the store of an image that is named there, or imported now. */
+export async function storedName(
+  context: RunContext,
+  store: Store,
+  image: string,
+  given: ImportArguments,
+): Promise<string> {
+  return isReference(image) ? (await importInto(context, store, image, given)).name : image;
+}
+
+function importInto(
+  context: RunContext,
+  store: Store,
+  image: string,
+  given: ImportArguments,
+): Promise<StoreReport> {
+  return watched(context, given, (onProgress) =>
+    store.import(image, {
+      ...storeOptions(context, given),
+      name: given.name,
+      unpack: given.unpack,
+      onProgress,
+    }),
+  );
+}
+
+function storeOptions(context: RunContext, given: ImportArguments) {
+  const { format: _, policies, ...options } = unpackOptions(given);
+  return { ...options, policies: chosenPolicies(policies ?? {}), signal: context.signal };
+}
+
+/** The store has defaults of its own for users without rights: only what was typed differs from the command's. */
+function chosenPolicies(policies: NonNullable<ImportOptions['policies']>) {
+  const defaults = { ownership: 'apply', devices: 'create', xattrs: 'strict' } as const;
+  const chosen = { ...policies };
+  for (const [name, value] of Object.entries(defaults)) {
+    if (chosen[name as keyof typeof defaults] === value) {
+      delete chosen[name as keyof typeof defaults];
+    }
+  }
+  return chosen;
+}
+
+async function watched<T>(
+  context: RunContext,
+  given: StoreArguments,
+  work: (onProgress: ImportOptions['onProgress']) => Promise<T>,
+): Promise<T> {
+  const region = context.liveRegion(given);
+  const view = region && new ProgressView(region);
+  try {
+    return await work(view && ((progress) => view.update(progress)));
+  } finally {
+    view?.close();
+  }
+}
+
+function printReport(context: RunContext, report: StoreReport, given: StoreArguments): void {
+  context.print(given, report, () => reportLines(context, report));
+}
+
+function reportLines(context: RunContext, report: StoreReport): string[] {
+  const { style, columns } = context;
+  const lines = [
+    `${style.bold(printable(report.name))} (${report.platform}, ${shortDigest(report.targetDigest)})`,
+  ];
+  if (report.layers.length > 0) {
+    const rows = report.layers.map((layer, index) => [
+      String(index),
+      shortDigest(layer.chainID),
+      formatBytes(layer.size),
+      layer.uncompressedSize === undefined ? '' : formatBytes(layer.uncompressedSize),
+      layer.counts === undefined ? '' : formatCount(layer.counts.entries),
+      layer.status === 'present' ? 'there' : '',
+    ]);
+    const heads = ['LAYER', 'SNAPSHOT', 'BLOB', 'TAR', 'ENTRIES', ''];
+    lines.push(
+      ...listing(
+        context,
+        heads.map((head) => ({ head, align: head === 'SNAPSHOT' || head === '' ? '<' : '>' })),
+        rows,
+      ),
+    );
+  }
+  const made = report.layers.filter(({ status }) => status === 'unpacked').length;
+  const { written, bytesWritten } = report.blobs;
+  lines.push(
+    `${plural(written, 'blob')} copied (${formatBytes(bytesWritten)}), ${plural(made, 'layer')} unpacked in ${formatDuration(report.milliseconds)}`,
+  );
+  if (report.snapshot !== '') {
+    lines.push(`snapshot ${shortKey(report.snapshot)} (${report.snapshotter})`);
+  }
+  if (report.warnings.length > 0) {
+    lines.push(style.yellow(`${plural(report.warnings.length, 'warning')}:`));
+    lines.push(...warningLines(report.warnings, columns).map((line) => `  ${line}`));
+  }
+  return lines;
+}
+
+/** The kind of snapshotter says the format. */
+function dropFormat(command: Command): void {
+  const options = command.options as Option[];
+  const at = options.findIndex(({ long }) => long === '--format');
+  if (at >= 0) {
+    options.splice(at, 1);
+  }
+}

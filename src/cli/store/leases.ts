@@ -1,0 +1,127 @@
+// `oci-unpack leases ls|create|rm`.
+
+import { Command, InvalidArgumentError } from 'commander';
+import type { LeaseResource } from '../../index.js';
+import type { CommandFactory } from '../program.js';
+import type { RunContext } from '../run-context.js';
+import { formatDuration } from '../text.js';
+import { addStoreOptions, type StoreArguments, withStore } from './options.js';
+import { ago, listing } from './tables.js';
+
+/** The command. */
+export const leasesCommand: CommandFactory = (context) =>
+  new Command('leases')
+    .description('leases, which keep blobs and snapshots from garbage collection')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack leases ls')
+    .addCommand(list(context), { isDefault: true })
+    .addCommand(create(context))
+    .addCommand(remove(context));
+
+function list(context: RunContext): Command {
+  return addStoreOptions(new Command('ls'))
+    .alias('list')
+    .description('list leases; with --quiet only their ids')
+    .argument('[filter...]', 'e.g. id==build, labels.team==web')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack leases ls --json')
+    .action(async (filters: string[], given: StoreArguments) => {
+      const leases = await withStore(given, 'read', (store) =>
+        store.leases.list(filters).map(({ id }) => store.leases.get(id)),
+      );
+      if (given.quiet && !given.json) {
+        context.stdout.write(leases.map(({ id }) => `${id}\n`).join(''));
+      }
+      context.print(given, leases, () =>
+        listing(
+          context,
+          [
+            { head: 'ID', most: 40 },
+            { head: 'CREATED' },
+            { head: 'EXPIRES' },
+            { head: 'HOLDS', align: '>' },
+          ],
+          leases.map(({ id, createdAt, expiresAt, resources }) => [
+            id,
+            ago(createdAt),
+            expiresAt === undefined ? 'never' : `in ${formatDuration(expiresAt - Date.now())}`,
+            String(resources.length),
+          ]),
+        ),
+      );
+    });
+}
+
+interface CreateArguments extends StoreArguments {
+  expires?: number;
+  hold?: LeaseResource[];
+  label?: Record<string, string>;
+}
+
+function create(context: RunContext): Command {
+  return addStoreOptions(new Command('create'))
+    .description('make a lease; prints its id')
+    .argument('[id]', 'default: a random one')
+    .option('--expires <duration>', 'e.g. 30s, 10m, 24h, 7d (default: never)', parseDuration)
+    .option('--hold <resource>', 'a digest, or KIND/KEY of a snapshot; repeatable', parseResource)
+    .option('--label <name=value>', 'repeatable', parseLabel)
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ oci-unpack leases create build --expires 1h --hold overlayfs/sha256:...',
+    )
+    .action(async (id: string | undefined, given: CreateArguments) => {
+      const lease = await withStore(given, 'write', (store) =>
+        store.leases.create({
+          id,
+          expiresIn: given.expires,
+          labels: given.label,
+          resources: given.hold,
+        }),
+      );
+      context.print(given, lease, () => lease.id);
+    });
+}
+
+function remove(context: RunContext): Command {
+  return addStoreOptions(new Command('rm'))
+    .alias('remove')
+    .description("end leases; 'gc' frees what only they held")
+    .argument('<id...>', 'of leases')
+    .addHelpText('after', '\nExample:\n  $ oci-unpack leases rm build')
+    .action(async (ids: string[], given: StoreArguments) => {
+      await withStore(given, 'write', (store) => {
+        for (const id of ids) {
+          store.leases.remove(id);
+        }
+      });
+      context.print(given, ids, () => ids.map((id) => `removed ${id}`));
+    });
+}
+
+function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
+  const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+  const value = Number(match?.[1]) * units[(match?.[2] ?? 's') as keyof typeof units];
+  if (match === null || !(value > 0)) {
+    throw new InvalidArgumentError('Write a duration such as 30s, 10m, 24h or 7d.');
+  }
+  return Math.round(value);
+}
+
+function parseResource(text: string, previous: LeaseResource[] | undefined): LeaseResource[] {
+  const match = /^(overlayfs|native|aufs)\/(.+)$/.exec(text);
+  const resource =
+    match === null
+      ? { type: 'content', id: text }
+      : { type: `snapshots/${match[1]}`, id: match[2] ?? '' };
+  return [...(previous ?? []), resource];
+}
+
+function parseLabel(
+  text: string,
+  previous: Record<string, string> | undefined,
+): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at < 1) {
+    throw new InvalidArgumentError('Write NAME=VALUE.');
+  }
+  return { ...previous, [text.slice(0, at)]: text.slice(at + 1) };
+}

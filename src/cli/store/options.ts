@@ -1,0 +1,70 @@
+// What the commands of the store have in common: their options, and the store while a command runs.
+
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { type Command, Option } from 'commander';
+import {
+  defaultStoreRoot,
+  type SnapshotterKind,
+  Store,
+  type StoreDurability,
+  snapshotterKinds,
+  storeDurabilities,
+} from '../../index.js';
+import { addOutputOptions, type OutputOptions } from '../arguments.js';
+
+/** Where the store is, and how it is opened. */
+export interface StoreArguments extends OutputOptions {
+  root?: string;
+  namespace?: string;
+  snapshotter?: SnapshotterKind;
+  durability?: StoreDurability;
+}
+
+/** `--root`, `--namespace`, `--snapshotter`, and those of every command. */
+export function addStoreOptions(command: Command): Command {
+  command
+    .option('--root <dir>', 'directory of the store (default: /var/lib/oci-unpack as root)')
+    .option('--namespace <name>', 'namespace of images, containers, leases (default: default)')
+    .addOption(
+      new Option(
+        '--snapshotter <kind>',
+        'kind of snapshots (default: overlayfs as root, else native)',
+      ).choices([...snapshotterKinds]),
+    );
+  return addOutputOptions(command);
+}
+
+/** As {@link addStoreOptions}, with `--durability`, for commands that unpack. */
+export function addUnpackStoreOptions(command: Command): Command {
+  return addStoreOptions(command).addOption(
+    new Option(
+      '--durability <when>',
+      'when new layers are on the disk: soon after (background), at the end (wait), whenever (none)',
+    ).choices([...storeDurabilities]),
+  );
+}
+
+/**
+ * Runs `work` with the store and closes it. `read`: for reading, unless there is none yet, which is then made: an empty
+ * store is not an error.
+ */
+export async function withStore<T>(
+  given: StoreArguments,
+  access: 'read' | 'write',
+  work: (store: Store) => Promise<T> | T,
+): Promise<T> {
+  const root = given.root ?? defaultStoreRoot();
+  const exists = existsSync(path.join(root, 'metadata', 'data.mdb'));
+  const store = await Store.open(root, {
+    namespace: given.namespace,
+    kind: given.snapshotter,
+    durability: given.durability,
+    readOnly: access === 'read' && exists,
+  });
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
