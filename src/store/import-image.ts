@@ -174,14 +174,15 @@ class ImageImport {
         ingests.set(descriptor.digest, ingest);
       }
     }
-    const work = async (): Promise<StoreLayerResult[]> => {
+    const writeAll = async (): Promise<void> => {
       // After the layers: a manifest that is there must not promise what is not.
       await Promise.all(ingests.values());
       for (const document of this.#documents) {
         await this.#ingestDocument(document, lease, controller.signal);
       }
-      return [];
     };
+    const writing = writeAll();
+    writing.catch((error: unknown) => controller.abort(error));
     const unpacking = this.#unpacks
       ? unpackLayers(
           this.#context,
@@ -197,11 +198,11 @@ class ImageImport {
       : Promise.resolve([]);
     unpacking.catch((error: unknown) => controller.abort(error));
     try {
-      const [, results] = await Promise.all([work(), unpacking]);
+      const [, results] = await Promise.all([writing, unpacking]);
       return results;
     } catch (error) {
       controller.abort(error);
-      await Promise.allSettled([...ingests.values(), unpacking]);
+      await Promise.allSettled([...ingests.values(), writing, unpacking]);
       if (signal?.aborted) {
         throw new UnpackError('ERR_ABORTED', 'the import was cancelled', { cause: signal.reason });
       }

@@ -3,11 +3,15 @@
 import path from 'node:path';
 import { Command } from 'commander';
 import { type ImageReport, unpackImage } from '../../index.js';
-import { addUnpackOptions, unpackOptions } from '../arguments.js';
+import {
+  addOutputOptions,
+  addUnpackOptions,
+  type OutputOptions,
+  type UnpackArguments,
+  unpackOptions,
+} from '../arguments.js';
 import { ProgressView } from '../progress-view.js';
 import type { RunContext } from '../run-context.js';
-import { type ImportArguments, unpackIntoStore } from '../store/import.js';
-import { addUnpackStoreOptions } from '../store/options.js';
 import {
   formatBytes,
   formatCount,
@@ -23,25 +27,21 @@ const example = `
 Examples:
   $ oci-unpack unpack oci:./image:latest ./unpacked
   $ oci-unpack unpack docker-archive:./image.tar ./rootless --format overlay-userxattr --ownership ignore
-  $ oci-unpack unpack debian:latest        (an image of the store, into its snapshots)
 
 DEST/image.json lists the layers, the mounts and every warning. An interrupted unpack is completed by the
-same command. Without DEST it goes into the store: an image of it, or one that is imported now.`;
+same command.`;
 
 /** The command. */
 export function unpackCommand(context: RunContext): Command {
   const command = new Command('unpack')
     .description('unpack an image: DEST/layers/000/fs and up, or DEST/rootfs with --format flat')
     .argument('<image>', 'oci:PATH[:TAG], oci-archive:PATH[:TAG] or docker-archive:PATH[:NAME]')
-    .argument('[dest]', 'a missing or empty directory, or an earlier unpack of the same image')
+    .argument('<dest>', 'a missing or empty directory, or an earlier unpack of the same image')
     .option('-p, --platform <platform>', 'os/arch[/variant] (default: of this host)');
-  addUnpackOptions(addUnpackStoreOptions(command));
+  addUnpackOptions(addOutputOptions(command));
   return command
     .addHelpText('after', example)
-    .action(async (image: string, dest: string | undefined, given: ImportArguments) => {
-      if (dest === undefined) {
-        return unpackIntoStore(context, image, given);
-      }
+    .action(async (image: string, dest: string, given: UnpackArguments & OutputOptions) => {
       const region = context.liveRegion(given);
       const view = region && new ProgressView(region);
       let report: ImageReport;

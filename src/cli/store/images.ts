@@ -1,20 +1,22 @@
-// `oci-unpack images ls|rm|tag|inspect`.
+// `oci-unpack images ls|rm|tag|inspect|unpack`.
 
 import { Command } from 'commander';
 import type { StoredImageInfo } from '../../index.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { formatBytes, plural, printable, shortDigest, table, truncate } from '../text.js';
+import { unpackStoredCommand } from './import.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
 import { ago, listing } from './tables.js';
 
 /** The command. */
 export const imagesCommand: CommandFactory = (context) =>
   new Command('images')
-    .description('images of the store: list, remove, rename, look at')
+    .description('images of the store: list, look at, unpack, rename, remove')
     .addHelpText('after', '\nExample:\n  $ oci-unpack images ls')
     .addCommand(list(context), { isDefault: true })
     .addCommand(inspect(context))
+    .addCommand(unpackStoredCommand(context))
     .addCommand(tag(context))
     .addCommand(remove(context));
 

@@ -1,7 +1,7 @@
-// `oci-unpack import IMAGE`, and `unpack IMAGE` without a destination: both end in the store.
+// `oci-unpack import IMAGE` and `oci-unpack images unpack IMAGE`.
 
 import { Command, type Option } from 'commander';
-import { type ImportOptions, type Store, type StoreReport, UnpackError } from '../../index.js';
+import type { ImportOptions, Store, StoreReport } from '../../index.js';
 import { addUnpackOptions, type UnpackArguments, unpackOptions } from '../arguments.js';
 import { ProgressView } from '../progress-view.js';
 import type { RunContext } from '../run-context.js';
@@ -47,36 +47,24 @@ export function importCommand(context: RunContext): Command {
     });
 }
 
-/** `unpack IMAGE` without a destination. */
-export async function unpackIntoStore(
-  context: RunContext,
-  image: string,
-  given: ImportArguments,
-): Promise<void> {
-  await withStore(given, 'write', async (store) => {
-    const report = isStored(store, image)
-      ? await watched(context, given, (onProgress) =>
+/** The command `images unpack`. */
+export function unpackStoredCommand(context: RunContext): Command {
+  const command = new Command('unpack')
+    .description('unpack an image of the store into snapshots; layers that are there stay')
+    .argument('<image>', 'a name, or the beginning of its digest')
+    .option('-p, --platform <platform>', 'os/arch[/variant] (default: as imported)');
+  addUnpackOptions(addUnpackStoreOptions(command));
+  dropFormat(command);
+  return command
+    .addHelpText('after', '\nExample:\n  $ oci-unpack images unpack debian:latest')
+    .action(async (image: string, given: ImportArguments) => {
+      await withStore(given, 'write', async (store) => {
+        const report = await watched(context, given, (onProgress) =>
           store.unpack(image, { ...storeOptions(context, given), onProgress }),
-        )
-      : await importInto(context, store, image, given);
-    printReport(context, report, given);
-  });
-}
-
-/** Whether the store has an image of that name; what names a file or layout is never one. */
-export function isStored(store: Store, image: string): boolean {
-  if (isReference(image)) {
-    return false;
-  }
-  try {
-    store.images.get(image);
-    return true;
-  } catch (error) {
-    if (error instanceof UnpackError && error.code === 'ERR_STORE_NOT_FOUND') {
-      return false;
-    }
-    throw error;
-  }
+        );
+        printReport(context, report, given);
+      });
+    });
 }
 
 /** Whether the text names an image outside of the store. */
