@@ -196,3 +196,13 @@ export function leaseExpiryOf(value: unknown): number | undefined {
   const expiresAt = (value as StoredLease)[2];
   return expiresAt === 0 ? undefined : expiresAt;
 }
+
+export function contentSizeOf(value: unknown): number {
+  return (value as StoredContent)[3];
+}
+
+/** Bytes and inodes, 0 where they are not known, and the id. */
+export function snapshotFactsOf(value: unknown): [size: number, inodes: number, id: number] {
+  const [, , , id, , , size, inodes] = value as StoredSnapshot;
+  return [Math.max(0, size), inodes, id];
+}

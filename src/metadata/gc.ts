@@ -2,7 +2,7 @@
 // not marked goes. The rules are containerd's. It takes records; the files of blobs and the directories of
 // snapshots, which then have none, are removed by the cleanup of the content store and of each snapshotter.
 
-import { decodeContent, decodeSnapshot, parentOfSnapshot } from './codec.js';
+import { parentOfSnapshot } from './codec.js';
 import type { Database, Transaction } from './database.js';
 import {
   isSnapshot,
@@ -10,7 +10,6 @@ import {
   type NodeKey,
   ReferenceGraph,
   resourcesPrefix,
-  siblingKey,
 } from './references.js';
 import { buckets, type Resource } from './schema.js';
 
@@ -69,46 +68,19 @@ function findGarbage(tx: Transaction): { garbage: Garbage; keys: NodeKey[] } {
   const graph = new ReferenceGraph(tx.tree, tx.now);
   const garbage: Garbage = { content: [], snapshots: [], leases: [] };
   const unmarked = graph.unmarked();
-  const snapshots = new Map<NodeKey, Garbage['snapshots'][number]>();
-  const parents = new Map<NodeKey, NodeKey>();
-  for (const key of unmarked) {
-    const value = tx.tree.get(key);
+  for (const { key, size, inodes, id } of unmarked) {
     if (isSnapshot(key)) {
       const { owner: snapshotter, name } = partsOf(key);
-      const { id, usage, parent } = decodeSnapshot(name, value);
-      const { size, inodes } = usage ?? { size: 0, inodes: 0 };
-      snapshots.set(key, { snapshotter, key: name, id, size, inodes });
-      if (parent !== undefined) {
-        parents.set(key, siblingKey(key, parent));
-      }
+      garbage.snapshots.push({ snapshotter, key: name, id, size, inodes });
     } else {
-      const { digest, size } = decodeContent(key.slice(2), value);
-      garbage.content.push({ digest, size });
+      garbage.content.push({ digest: key.slice(2), size });
     }
   }
-  garbage.snapshots = topFirst([...snapshots.keys()], parents).map((key) => snapshots.get(key)!);
   for (const key of graph.expired) {
     const { owner: namespace, name: id } = partsOf(key);
     garbage.leases.push({ namespace, id });
   }
-  return { garbage, keys: [...unmarked, ...graph.expired] };
-}
-
-/** Each before its parent. Not by the ids: one that was lost and made again has a higher one than its children. */
-function topFirst(keys: readonly NodeKey[], parents: ReadonlyMap<NodeKey, NodeKey>): NodeKey[] {
-  const depths = new Map<NodeKey, number>();
-  for (const key of keys) {
-    const chain: NodeKey[] = [];
-    let next: NodeKey | undefined = key;
-    for (; next !== undefined && !depths.has(next); next = parents.get(next)) {
-      chain.push(next);
-    }
-    let depth = next === undefined ? 0 : (depths.get(next) ?? 0);
-    for (const one of chain.reverse()) {
-      depths.set(one, ++depth);
-    }
-  }
-  return keys.toSorted((a, b) => (depths.get(b) ?? 0) - (depths.get(a) ?? 0));
+  return { garbage, keys: [...unmarked.map(({ key }) => key), ...graph.expired] };
 }
 
 function removeOnly(tx: Transaction, garbage: Garbage, only: readonly Resource[]): Garbage {

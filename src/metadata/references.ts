@@ -4,10 +4,12 @@
 
 import {
   containerReferenceOf,
+  contentSizeOf,
   flatLabelsOf,
   imageTargetOf,
   leaseExpiryOf,
   parentOfSnapshot,
+  snapshotFactsOf,
 } from './codec.js';
 import { buckets, gcLabels, knownLabels, type Time } from './schema.js';
 import type { Tree } from './tree.js';
@@ -40,14 +42,18 @@ export class ReferenceGraph {
   /** Edges in the order in which they are read: from, to, label. */
   #edges = new Int32Array(3 * 1024);
   #edgeCount = 0;
+  /** By node: bytes; of snapshots also inodes and id. */
+  #facts = new Float64Array(3 * 1024);
 
   /** Reads all of it, in the transaction that the tree is in. */
   constructor(tree: Tree, now: Time) {
     for (const { key, value } of tree.range(contentPrefix)) {
-      this.#addNode(key, role.content, value);
+      const node = this.#addNode(key, role.content, value);
+      this.#facts[3 * node] = contentSizeOf(value);
     }
     for (const { key, value } of tree.range(snapshotsPrefix)) {
       const node = this.#addNode(key, role.snapshot, value);
+      this.#facts.set(snapshotFactsOf(value), 3 * node);
       const parent = parentOfSnapshot(value);
       if (parent !== undefined) {
         this.#addEdge(node, siblingKey(key, parent), noLabel);
@@ -74,10 +80,43 @@ export class ReferenceGraph {
     return node === undefined || this.#roles[node] === role.absent ? undefined : node;
   }
 
-  /** Content and snapshots that nothing keeps. */
-  unmarked(): NodeKey[] {
-    const marked = this.#mark();
-    return this.keys.filter((_, node) => this.#isCollectable(node) && marked[node] === 0);
+  /** Content and snapshots that nothing keeps; snapshots before their parents. */
+  unmarked(): Unmarked[] {
+    const outOf = this.#index(0);
+    const marked = this.#mark(outOf);
+    const depths = new Int32Array(this.keys.length);
+    const nodes: number[] = [];
+    for (let node = 0; node < marked.length; node++) {
+      if (this.#isCollectable(node) && marked[node] === 0) {
+        nodes.push(node);
+        this.#measureDepth(node, outOf, depths);
+      }
+    }
+    // Not by the ids: a snapshot that was lost and made again has a higher one than its children.
+    nodes.sort((a, b) => (depths[b] as number) - (depths[a] as number));
+    return nodes.map((node) => ({
+      key: this.keys[node] as NodeKey,
+      size: this.#facts[3 * node] as number,
+      inodes: this.#facts[3 * node + 1] as number,
+      id: this.#facts[3 * node + 2] as number,
+    }));
+  }
+
+  /** Sets how many snapshots a snapshot is the top of, and the same of those below. */
+  #measureDepth(node: number, outOf: EdgeIndex, depths: Int32Array): void {
+    const chain: number[] = [];
+    let next: number | undefined = node;
+    while (next !== undefined && depths[next] === 0) {
+      chain.push(next);
+      const past = outOf.first(next + 1);
+      // The edge to the parent is the last; see the constructor.
+      const edge: number = past > outOf.first(next) ? outOf.edge(past - 1) : -1;
+      next = edge >= 0 && this.#isParent(edge) ? this.#edges[edge + 1] : undefined;
+    }
+    let depth = next === undefined ? 0 : (depths[next] as number);
+    for (const one of chain.reverse()) {
+      depths[one] = ++depth;
+    }
   }
 
   /**
@@ -94,8 +133,7 @@ export class ReferenceGraph {
   }
 
   /** Marks what is kept: 1 by node. */
-  #mark(): Uint8Array {
-    const outOf = this.#index(0);
+  #mark(outOf: EdgeIndex): Uint8Array {
     const marked = new Uint8Array(this.keys.length);
     const pending: number[] = [];
     const follow = (isFollowed: (edge: number) => boolean) => {
@@ -247,6 +285,9 @@ export class ReferenceGraph {
         const grown = new Uint8Array(2 * node);
         grown.set(this.#roles);
         this.#roles = grown;
+        const facts = new Float64Array(6 * node);
+        facts.set(this.#facts);
+        this.#facts = facts;
       }
     }
     return node;
@@ -278,6 +319,16 @@ export class ReferenceGraph {
   #index(end: 0 | 1): EdgeIndex {
     return new EdgeIndex(this.#edges, this.#edgeCount, this.keys.length, end);
   }
+}
+
+/** Content or a snapshot that nothing keeps. */
+export interface Unmarked {
+  key: NodeKey;
+  /** Bytes, 0 where they are not known. */
+  size: number;
+  /** Of snapshots, as the id. */
+  inodes: number;
+  id: number;
 }
 
 /** A node of a chain. */
@@ -346,7 +397,7 @@ export function isSnapshot(key: NodeKey): boolean {
 }
 
 /** The key of another snapshot of the same snapshotter. */
-export function siblingKey(key: NodeKey, name: string): NodeKey {
+function siblingKey(key: NodeKey, name: string): NodeKey {
   return key.slice(0, key.indexOf('\t', snapshotsPrefix.length) + 1) + name;
 }
 

@@ -92,7 +92,7 @@ describe('gc', () => {
       const files = { usage: { size: 1, inodes: 1 }, durability: 'durable' } as const;
       database.update((tx) => {
         for (const [n, key] of ['c', 'a', 'd', 'b'].entries()) {
-          snapshot(tx, key, [undefined, 'c', 'a', 'd'][n]);
+          snapshot(tx, key, [undefined, 'c', 'a', 'd'][n], { 'containerd.io/gc.ref.content.x': a });
         }
         snapshot(tx, 'fork', 'a');
         tx.snapshots('overlayfs').replace('a', files);
