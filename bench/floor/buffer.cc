@@ -1,6 +1,7 @@
 #include "floor/buffer.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -30,6 +31,13 @@ Result<std::span<uint8_t>> Buffer::space(size_t size) {
     present_ = end;
   }
   return std::span<uint8_t>(data_ + used_, size);
+}
+
+size_t memory_for_tar() {
+  const auto pages = static_cast<size_t>(::sysconf(_SC_AVPHYS_PAGES));
+  const auto all = static_cast<size_t>(::sysconf(_SC_PHYS_PAGES));
+  // Page cache is not counted as available; half of all memory may be taken from it.
+  return std::max(pages, all / 2) * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace ociunpack::bench

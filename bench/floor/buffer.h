@@ -31,4 +31,7 @@ class Buffer {
   size_t present_ = 0;
 };
 
+// Bytes that a Buffer may take here.
+size_t memory_for_tar();
+
 }  // namespace ociunpack::bench

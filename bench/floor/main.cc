@@ -7,6 +7,7 @@
 #include <string>
 
 #include "floor/floor.h"
+#include "floor/micro.h"
 #include "floor/run_child.h"
 
 namespace ociunpack::bench {
@@ -50,6 +51,7 @@ void print(const LayerFloor& layer, bool last) {
 int usage() {
   std::fprintf(stderr,
                "usage: floor DEST PATH OFFSET LENGTH [PATH OFFSET LENGTH]...\n"
+               "       micro DIR RUNS PATH OFFSET LENGTH\n"
                "       run -- COMMAND [ARGUMENT]...\n");
   return 2;
 }
@@ -73,6 +75,32 @@ int run_floor(int count, char** arguments) {
   return 0;
 }
 
+int run_micro(char** arguments) {
+  const BlobWindow layer{arguments[2], std::strtoull(arguments[3], nullptr, 10),
+                         std::strtoull(arguments[4], nullptr, 10)};
+  const auto runs = static_cast<unsigned>(std::strtoul(arguments[1], nullptr, 10));
+  const auto result = measure_micro(arguments[0], layer, runs);
+  if (!result.ok()) {
+    std::fprintf(stderr, "%s\n", result.error().message().c_str());
+    return 1;
+  }
+  const char* separator = "[";
+  for (const Micro& micro : result.value()) {
+    std::printf("%s{\"name\":%s,\"unit\":\"%s\",\"amount\":%llu,\"seconds\":", separator,
+                quoted(micro.name).c_str(), micro.unit.c_str(),
+                static_cast<unsigned long long>(micro.amount));
+    const char* comma = "[";
+    for (const double seconds : micro.seconds) {
+      std::printf("%s%.6f", comma, seconds);
+      comma = ",";
+    }
+    std::printf("]}");
+    separator = ",\n";
+  }
+  std::printf("]\n");
+  return 0;
+}
+
 int run(int count, char** arguments) {
   if (count >= 4 && std::strcmp(arguments[1], "run") == 0 && std::strcmp(arguments[2], "--") == 0) {
     return run_child(3, arguments + 3);
@@ -80,6 +108,7 @@ int run(int count, char** arguments) {
   if (count >= 3 && std::strcmp(arguments[1], "floor") == 0 && count % 3 == 0) {
     return run_floor(count - 2, arguments + 2);
   }
+  if (count == 7 && std::strcmp(arguments[1], "micro") == 0) return run_micro(arguments + 2);
   return usage();
 }
 

@@ -53,6 +53,8 @@ export interface Contender {
   view(place: Place, destination: string, xattrs: string[]): Promise<View>;
   /** After each run, not timed, also when it failed; what is left in `destination` is removed afterwards. */
   end?(place: Place, destination: string): Promise<void>;
+  /** Once, after the last run. */
+  close?(): Promise<void>;
 }
 
 /** What a run tells about itself. */

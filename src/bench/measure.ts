@@ -85,11 +85,22 @@ export async function measure(
   image: BenchImage,
   options: MeasureOptions,
 ): Promise<Measured> {
-  const { scratch, signal, onStep } = options;
-  const all = contenders.map((contender) => {
+  const { scratch, signal } = options;
+  const all: Running[] = contenders.map((contender) => {
     const home = path.join(scratch, 'home', contender.id);
     return { contender, place: { image, home, signal }, row: emptyRow(contender), facts: [] };
   });
+  try {
+    return await measureAll(all, options);
+  } finally {
+    for (const { contender } of all) {
+      await contender.close?.();
+    }
+  }
+}
+
+async function measureAll(all: readonly Running[], options: MeasureOptions): Promise<Measured> {
+  const { onStep } = options;
   const running: Running[] = [];
   let expected: View | undefined = options.truth && { tree: options.truth, tolerance: {} };
   const named = [...(options.truth ?? [])].filter(([, { xattrs }]) => xattrs).map(([at]) => at);

@@ -1,9 +1,12 @@
 // Every contender on a small image, as a user runs the bench: who is installed unpacks it, and to the same tree.
 
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { withBenchImage } from '../../src/bench/image.js';
 import type { Row } from '../../src/bench/measure.js';
+import { parallelContainerdContender } from '../../src/bench/peers/containerd.js';
+import { which } from '../../src/bench/process.js';
 import type { BenchReport } from '../../src/bench/run.js';
 import { runCommand } from '../support/command.js';
 import { withScratch } from '../support/scratch.js';
@@ -80,6 +83,7 @@ describe.runIf(root)('on a small image', () => {
     'bsdtar',
     'umoci',
     'containerd',
+    'containerd-parallel',
     'skopeo',
     'floor',
   ])('%s', (id) => {
@@ -104,6 +108,34 @@ describe.runIf(root)('on a small image', () => {
     expect(html).toContain('oci-unpack flat');
   });
 });
+
+// Older versions have no such option and unpack one after the other, but the way is the same.
+test.runIf(root && which('containerd') !== undefined)(
+  'containerd pulls from a loopback registry what it has',
+  async () => {
+    await withScratch(async (scratch) => {
+      const reference = await writeImage(path.join(scratch, 'layout'), layers, ['gzip']);
+      const contender = parallelContainerdContender();
+      await withBenchImage(reference, async (image) => {
+        const place = { image, home: path.join(scratch, 'home') };
+        const destination = path.join(scratch, 'out');
+        await mkdir(place.home);
+        try {
+          await contender.prepare?.(place);
+          await contender.begin?.(place, destination);
+          const { usage } = await contender.unpack(place, destination);
+          expect(usage?.maxRss).toBeGreaterThan(1 << 20);
+          const { tree } = await contender.view(place, destination, []);
+          expect(tree.size).toBe(10);
+        } finally {
+          await contender.end?.(place, destination);
+          await contender.close?.();
+        }
+      });
+    });
+  },
+  120_000,
+);
 
 describe('the choice of peers', () => {
   test('an unknown one is a usage error that lists all', async () => {

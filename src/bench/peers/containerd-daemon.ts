@@ -24,6 +24,9 @@ const disabled = [
   'io.containerd.snapshotter.v1.blockfile',
 ];
 
+/** The setting of the transfer service, which newer versions have. */
+export const parallelOption = 'max_concurrent_unpacks';
+
 const startMilliseconds = 20_000;
 
 export class ContainerdDaemon {
@@ -39,13 +42,21 @@ export class ContainerdDaemon {
     });
   }
 
-  /** Starts one that keeps everything in `root`; `home` gets its socket and state. */
-  static async start(root: string, home: string): Promise<ContainerdDaemon> {
+  /**
+   * Starts one that keeps everything in `root`; `home` gets its socket and state.
+   *
+   * @param unpacks how many layers its transfer service unpacks at once, where the version can.
+   */
+  static async start(root: string, home: string, unpacks?: number): Promise<ContainerdDaemon> {
     await mkdir(root, { recursive: true });
     const config = path.join(home, 'config.toml');
     const socket = path.join(home, 'containerd.sock');
     const plugins = disabled.map((name) => `"${name}"`).join(', ');
-    await writeFile(config, `version = 2\ndisabled_plugins = [${plugins}]\n`);
+    const transfer =
+      unpacks === undefined
+        ? ''
+        : `[plugins."io.containerd.transfer.v1.local"]\n  ${parallelOption} = ${unpacks}\n`;
+    await writeFile(config, `version = 2\ndisabled_plugins = [${plugins}]\n${transfer}`);
     const args = ['--config', config, '--root', root, '--state', path.join(home, 'state')];
     const child = spawn('containerd', [...args, '--address', socket, '--log-level', 'error'], {
       detached: true,

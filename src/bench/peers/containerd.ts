@@ -1,104 +1,178 @@
-// containerd through `ctr snapshots unpack`: the blobs are in its content store already, so only the unpack into the
-// overlayfs snapshotter is timed. Each run has a fresh daemon and a fresh copy of the prepared root.
+// containerd, the blobs in its content store already, so that only the unpack into the overlayfs snapshotter is timed:
+// `ctr snapshots unpack`, layer after layer; and `ctr images pull` of what is there, whose transfer service unpacks
+// several layers at once. Each run has a fresh daemon and a fresh copy of the prepared root.
 
 import { cp, mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { removeTree } from '../../native/index.js';
 import { chainID } from '../../oci/index.js';
-import type { Contender, Place } from '../contender.js';
+import type { Absence, Contender, Place, View } from '../contender.js';
 import { rootApart, viewDirectory, viewOverlay } from '../layered-view.js';
-import { writePlainLayout } from '../layout.js';
+import { type PlainLayout, writePlainLayout } from '../layout.js';
 import { runProcess, versionOf, which } from '../process.js';
-import { ContainerdDaemon } from './containerd-daemon.js';
+import { ContainerdDaemon, parallelOption } from './containerd-daemon.js';
+import { type LoopbackRegistry, serveLayout } from './registry.js';
 
 const contentDirectory = 'io.containerd.content.v1.content';
 const snapshotter = ['snapshots', '--snapshotter', 'overlayfs'];
+/** As many as layers are fetched at once by default. */
+const parallelUnpacks = 4;
 
+/** One after the other, as by default. */
 export function containerdContender(): Contender {
-  let daemon: ContainerdDaemon | undefined;
-  let manifestDigest = '';
-  const running = (): ContainerdDaemon => {
-    if (daemon === undefined) {
+  return new Containerd();
+}
+
+/** Several layers at once. */
+export function parallelContainerdContender(): Contender {
+  return new ParallelContainerd();
+}
+
+class Containerd implements Contender {
+  id = 'containerd';
+  title = 'containerd';
+  readonly kind = 'peer';
+  readonly digests = true;
+  readonly lacks: string[] = [];
+  version?: string;
+  protected layout: PlainLayout = { directory: '', manifestDigest: '' };
+  protected readonly unpacks: number | undefined = undefined;
+  #daemon: ContainerdDaemon | undefined;
+
+  async absence(_place: Place): Promise<Absence | undefined> {
+    const version = await versionOf('containerd');
+    if (version === undefined || which('ctr') === undefined) {
+      const reason = 'containerd is not installed';
+      return { status: 'missing', reason, install: 'apt-get install containerd' };
+    }
+    const helper = ['igzip', 'unpigz'].find((name) => which(name) !== undefined);
+    this.version = `${version}, ${helper ?? 'no igzip or unpigz'} on PATH`;
+    return process.geteuid?.() === 0
+      ? undefined
+      : { status: 'unsuitable', reason: 'it needs root' };
+  }
+
+  async prepare({ image, home, signal }: Place): Promise<void> {
+    this.layout = await writePlainLayout(image, path.join(home, 'layout'));
+    const daemon = await this.#start(preparedRoot(home), home);
+    try {
+      await this.fill(daemon, signal);
+    } finally {
+      await this.#stop();
+    }
+  }
+
+  /** Gets the blobs into the content store, without unpacking. */
+  protected async fill(daemon: ContainerdDaemon, signal: AbortSignal | undefined): Promise<void> {
+    const ctr = `ctr --address "$2" --namespace bench images import --no-unpack -`;
+    const script = `set -o pipefail; tar -chf - -C "$1" . | ${ctr}`;
+    const args = ['-c', script, 'bench', this.layout.directory, daemon.socket];
+    await runProcess('bash', args, { signal });
+    await removeTree(this.layout.directory);
+  }
+
+  async begin({ home }: Place, destination: string): Promise<void> {
+    await copyRoot(preparedRoot(home), destination);
+    const daemon = await this.#start(destination, home);
+    await daemon.resetPeak();
+  }
+
+  async unpack({ signal }: Place) {
+    const daemon = this.#running();
+    const before = await daemon.usage();
+    const client = await daemon.ctr(this.command(), { signal });
+    const after = await daemon.usage();
+    return {
+      usage: {
+        user: after.user - before.user + (client.usage?.user ?? 0),
+        system: after.system - before.system + (client.usage?.system ?? 0),
+        maxRss: Math.max(after.maxRss, client.usage?.maxRss ?? 0),
+      },
+    };
+  }
+
+  protected command(): string[] {
+    return [...snapshotter, 'unpack', this.layout.manifestDigest];
+  }
+
+  async view({ image, signal }: Place, destination: string, xattrs: string[]): Promise<View> {
+    const key = 'bench-view';
+    const top = chainID(image.layers.map(({ diffID }) => diffID));
+    await this.#running().ctr([...snapshotter, 'view', key, top]);
+    const { stdout } = await this.#running().ctr([...snapshotter, 'mounts', '/mnt', key]);
+    const lowers = /lowerdir=([^,\s]+)/.exec(stdout)?.[1]?.split(':');
+    if (lowers !== undefined) {
+      return rootApart(await viewOverlay(lowers, `${destination}.mount`, xattrs, signal));
+    }
+    // A single layer is a bind mount: `mount -t bind SOURCE /mnt -o ...`.
+    const source = /^mount -t bind (\S+) /m.exec(stdout)?.[1];
+    if (source === undefined) {
+      throw new Error(`ctr snapshots mounts: cannot read ${stdout.trim()}`);
+    }
+    return rootApart(await viewDirectory(source, xattrs, signal));
+  }
+
+  async end(): Promise<void> {
+    await this.#stop();
+  }
+
+  async #start(root: string, home: string): Promise<ContainerdDaemon> {
+    this.#daemon = await ContainerdDaemon.start(root, home, this.unpacks);
+    return this.#daemon;
+  }
+
+  async #stop(): Promise<void> {
+    await this.#daemon?.stop();
+    this.#daemon = undefined;
+  }
+
+  #running(): ContainerdDaemon {
+    if (this.#daemon === undefined) {
       throw new Error('containerd is not running');
     }
-    return daemon;
-  };
-  const stop = async (): Promise<void> => {
-    await daemon?.stop();
-    daemon = undefined;
-  };
-  const contender: Contender = {
-    id: 'containerd',
-    title: 'containerd',
-    kind: 'peer',
-    digests: true,
-    lacks: [],
-    async absence() {
-      const version = await versionOf('containerd');
-      if (version === undefined || which('ctr') === undefined) {
-        const reason = 'containerd is not installed';
-        return { status: 'missing', reason, install: 'apt-get install containerd' };
-      }
-      const helper = ['igzip', 'unpigz'].find((name) => which(name) !== undefined);
-      contender.version = `${version}, ${helper ?? 'no igzip or unpigz'} on PATH`;
-      return process.geteuid?.() === 0
-        ? undefined
-        : { status: 'unsuitable', reason: 'it needs root' };
-    },
-    async prepare({ image, home, signal }) {
-      const layout = await writePlainLayout(image, path.join(home, 'layout'));
-      manifestDigest = layout.manifestDigest;
-      daemon = await ContainerdDaemon.start(preparedRoot(home), home);
-      try {
-        const ctr = `ctr --address "$2" --namespace bench images import --no-unpack -`;
-        const script = `set -o pipefail; tar -chf - -C "$1" . | ${ctr}`;
-        await runProcess('bash', ['-c', script, 'bench', layout.directory, running().socket], {
-          signal,
-        });
-      } finally {
-        await stop();
-      }
-      await removeTree(layout.directory);
-    },
-    async begin({ home }, destination) {
-      await copyRoot(preparedRoot(home), destination);
-      daemon = await ContainerdDaemon.start(destination, home);
-      await daemon.resetPeak();
-    },
-    async unpack({ signal }: Place) {
-      const before = await running().usage();
-      const args = [...snapshotter, 'unpack', manifestDigest];
-      const client = await running().ctr(args, { signal });
-      const after = await running().usage();
-      return {
-        usage: {
-          user: after.user - before.user + (client.usage?.user ?? 0),
-          system: after.system - before.system + (client.usage?.system ?? 0),
-          maxRss: Math.max(after.maxRss, client.usage?.maxRss ?? 0),
-        },
-      };
-    },
-    async view({ image, signal }, destination, xattrs) {
-      const key = 'bench-view';
-      const top = chainID(image.layers.map(({ diffID }) => diffID));
-      await running().ctr([...snapshotter, 'view', key, top]);
-      const { stdout } = await running().ctr([...snapshotter, 'mounts', '/mnt', key]);
-      const lowers = /lowerdir=([^,\s]+)/.exec(stdout)?.[1]?.split(':');
-      if (lowers !== undefined) {
-        return rootApart(await viewOverlay(lowers, `${destination}.mount`, xattrs, signal));
-      }
-      // A single layer is a bind mount: `mount -t bind SOURCE /mnt -o ...`.
-      const source = /^mount -t bind (\S+) /m.exec(stdout)?.[1];
-      if (source === undefined) {
-        throw new Error(`ctr snapshots mounts: cannot read ${stdout.trim()}`);
-      }
-      return rootApart(await viewDirectory(source, xattrs, signal));
-    },
-    async end() {
-      await stop();
-    },
-  };
-  return contender;
+    return this.#daemon;
+  }
+}
+
+class ParallelContainerd extends Containerd {
+  override id = 'containerd-parallel';
+  override title = 'containerd, parallel';
+  protected override readonly unpacks = parallelUnpacks;
+  #registry: LoopbackRegistry | undefined;
+
+  override async absence(place: Place): Promise<Absence | undefined> {
+    const absence = await super.absence(place);
+    if (absence !== undefined) {
+      return absence;
+    }
+    const { stdout } = await runProcess('containerd', ['config', 'default']);
+    return stdout.includes(parallelOption)
+      ? undefined
+      : {
+          status: 'missing',
+          reason: `this containerd has no ${parallelOption}`,
+          install: 'a newer containerd (2.2 or later)',
+        };
+  }
+
+  protected override async fill(
+    daemon: ContainerdDaemon,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    this.#registry = await serveLayout(this.layout);
+    const { reference } = this.#registry;
+    await daemon.ctr(['content', 'fetch', '--plain-http', reference], { signal });
+  }
+
+  /** Only the manifest is asked for again: the blobs are there. */
+  protected override command(): string[] {
+    return ['images', 'pull', '--plain-http', this.#registry?.reference ?? ''];
+  }
+
+  /** The last thing: nobody asks the registry any more. */
+  async close(): Promise<void> {
+    await this.#registry?.close();
+  }
 }
 
 function preparedRoot(home: string): string {

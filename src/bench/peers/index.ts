@@ -5,7 +5,7 @@ import type { Contender } from '../contender.js';
 import { floorContender } from '../floor.js';
 import { javaScriptContenders } from '../javascript.js';
 import { type OwnMode, ownContenders } from '../ours.js';
-import { containerdContender } from './containerd.js';
+import { containerdContender, parallelContainerdContender } from './containerd.js';
 import { skopeoContender } from './skopeo.js';
 import { tarContenders } from './tar.js';
 import { umociContender } from './umoci.js';
@@ -18,6 +18,7 @@ export function allContenders(mode: OwnMode): Contender[] {
     ...tarContenders(),
     umociContender(),
     containerdContender(),
+    parallelContainerdContender(),
     skopeoContender(),
     floorContender(mode.mounts),
   ];
