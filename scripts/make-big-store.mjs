@@ -5,7 +5,11 @@
 
 import { createHash } from 'node:crypto';
 import { pathToFileURL } from 'node:url';
-import { Database } from '../dist/metadata/index.js';
+
+// By its address: what dist/ is built from has the types, and dist/ need not be there to check them.
+const { Database } = /** @type {typeof import('../src/metadata/index.js')} */ (
+  await import(new URL('../dist/metadata/index.js', import.meta.url).href)
+);
 
 const perTransaction = 500;
 const gzip = 'application/vnd.oci.image.manifest.v1+json';
@@ -31,7 +35,7 @@ export async function makeBigStore(root, images = 10_000, layers = 10) {
 }
 
 /**
- * @param {import('../dist/metadata/index.js').Transaction} tx
+ * @param {import('../src/metadata/index.js').Transaction} tx
  * @param {number} image
  * @param {number} layers
  */

@@ -4,8 +4,14 @@
 import { createHash } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ContentStore } from '../../dist/content/index.js';
-import { Database } from '../../dist/metadata/index.js';
+
+// By its address: what dist/ is built from has the types, and dist/ need not be there to check them.
+const { ContentStore } = /** @type {typeof import('../../src/content/index.js')} */ (
+  await import(new URL('../../dist/content/index.js', import.meta.url).href)
+);
+const { Database } = /** @type {typeof import('../../src/metadata/index.js')} */ (
+  await import(new URL('../../dist/metadata/index.js', import.meta.url).href)
+);
 
 const [root = '', mode, seed = ''] = process.argv.slice(2);
 const database = Database.open(root);

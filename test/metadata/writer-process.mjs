@@ -2,7 +2,11 @@
 // after each commit what it committed.
 
 import { writeSync } from 'node:fs';
-import { Database } from '../../dist/metadata/index.js';
+
+// By its address: what dist/ is built from has the types, and dist/ need not be there to check them.
+const { Database } = /** @type {typeof import('../../src/metadata/index.js')} */ (
+  await import(new URL('../../dist/metadata/index.js', import.meta.url).href)
+);
 
 const [root = '', mode, count] = process.argv.slice(2);
 const database = Database.open(root);
