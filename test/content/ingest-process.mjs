@@ -2,8 +2,30 @@
 // after each commit which blob it committed.
 
 import { createHash } from 'node:crypto';
-import { writeSync } from 'node:fs';
+import fs, { writeSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
+
+const [root = '', mode, seed = ''] = process.argv.slice(2);
+let calls = 0;
+if (mode === 'dying') {
+  // Dies at the SEED-th call that changes the file system, instead of it.
+  for (const [owner, names] of /** @type {[any, string[]][]} */ ([
+    [fs, ['renameSync', 'unlinkSync', 'fsyncSync']],
+    [fs.promises, ['open', 'writeFile', 'mkdir', 'unlink', 'rmdir']],
+  ])) {
+    for (const name of names) {
+      const original = owner[name];
+      owner[name] = (/** @type {unknown[]} */ ...args) => {
+        if (++calls === Number(seed)) {
+          process.kill(process.pid, 'SIGKILL');
+        }
+        return original(...args);
+      };
+    }
+  }
+  syncBuiltinESMExports();
+}
 
 // By its address: what dist/ is built from has the types, and dist/ need not be there to check them.
 const { ContentStore } = /** @type {typeof import('../../src/content/index.js')} */ (
@@ -13,7 +35,6 @@ const { Database } = /** @type {typeof import('../../src/metadata/index.js')} */
   await import(new URL('../../dist/metadata/index.js', import.meta.url).href)
 );
 
-const [root = '', mode, seed = ''] = process.argv.slice(2);
 const database = Database.open(root);
 const content = new ContentStore({ root, database });
 
@@ -42,6 +63,11 @@ if (mode === 'slow') {
     { size: 200_000, digest: digestOf(Buffer.alloc(200_000, 'x')) },
   );
   writeSync(1, `${reads} ${info.digest}\n`);
+} else if (mode === 'dying') {
+  const { digest } = await content.ingest('dying', [blobOf('x')]);
+  writeSync(1, 'written\n');
+  await content.delete(digest);
+  writeSync(1, 'deleted\n');
 } else {
   for (let n = 0; ; n++) {
     const bytes = blobOf(`${seed} ${n}`);
