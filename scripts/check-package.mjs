@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { prebuiltPath } from './lib/build-addon.mjs';
+import { prebuiltFloorPath, prebuiltPath } from './lib/build-addon.mjs';
 import { npm } from './lib/node-modules.mjs';
 import { root, runQuietly, ScriptError, say, script } from './lib/process.mjs';
 import { setup } from './lib/setup.mjs';
@@ -26,8 +26,10 @@ const wanted = [
   'scripts/setup.mjs',
   'scripts/sources.py',
   prebuiltPath,
+  prebuiltFloorPath,
+  'bench/floor/main.cc',
 ];
-const unwanted = /^(src|test|bench|build|node_modules|\.ci)\/|\.stamp$/;
+const unwanted = /^((src|test|build|node_modules|\.ci)\/|bench\/(?!floor\/))|\.stamp$/;
 
 const usage = `
 import { inspectImage, unpackImage, UnpackError } from 'oci-unpack';
@@ -108,6 +110,9 @@ async function use(scratch, packed) {
     throw new ScriptError(`differences: ${JSON.stringify(differences.slice(0, 10))}`);
   }
   say(`unpacked: ${tree.size} paths, no difference`);
+
+  const bench = ['bench', '--smoke', '--peers', 'none', '--quiet'];
+  await runQuietly('oci-unpack bench', command, bench, options);
 
   const policies = privileged ? '{}' : "{ ownership: 'ignore', xattrs: 'best-effort' }";
   writeFileSync(join(app, 'use.mjs'), usage.replace('POLICIES', policies));

@@ -39,6 +39,12 @@ export const addonPath = targets.addon.output;
 /** Where the package has the addon for this platform, relative to it; src/native/load.ts looks there. */
 export const prebuiltPath = `prebuilds/${process.platform}-${process.arch}/oci_unpack.node`;
 
+/** The path of the built native part of the bench, relative to the package. */
+export const floorPath = targets.floor.output;
+
+/** Where the package has it. */
+export const prebuiltFloorPath = `prebuilds/${process.platform}-${process.arch}/bench_floor`;
+
 /** The path of the native test program, relative to the package. */
 export const nativeTestsPath = targets.tests.output;
 
