@@ -13,7 +13,7 @@ import {
 } from '../cli/text.js';
 import { cpuToFloor, formatRatio, formatSeconds, remarks, stagesOf, toFloor } from './format.js';
 import type { BenchHost } from './host.js';
-import type { Row } from './measure.js';
+import type { Measured, Row } from './measure.js';
 import type { BenchReport, ImageResult } from './run.js';
 
 const barWidth = 8;
@@ -145,7 +145,7 @@ function remarkLines({ rows }: ImageResult): string[] {
 }
 
 /** The demo's table of one image; the speed-up is against the slowest. */
-export function rowLines({ rows, tarBytes, files }: ImageResult): string[] {
+export function rowLines({ rows, tarBytes, files }: Measured): string[] {
   const measured = rows.filter(({ wall }) => wall !== undefined);
   const slowest = Math.max(...measured.map((row) => row.wall?.median ?? 0));
   const cells = measured.map((row) => {
@@ -167,10 +167,10 @@ export function rowLines({ rows, tarBytes, files }: ImageResult): string[] {
 }
 
 /** What stands below the demo's table: how it was measured, what rows lack, and the differences found. */
-export function footnotes({ rows }: ImageResult, runs: number): string[] {
+export function footnotes({ rows }: Measured, runs: number): string[] {
   const checked = rows.every((row) => row.digests) ? ', both sha256 of each layer checked' : '';
   const lines = wrap(
-    `Median of ${plural(runs, 'run')} in turns, each a process of its own, warm page cache${checked}. Each ` +
+    `Median of ${plural(runs, 'run')} in turns, warm page cache${checked}. Each ` +
       `result was compared path by path (${formatCount(rows[0]?.paths ?? 0)} paths) before it was timed.`,
   );
   const texts = new Map<string, string[]>();

@@ -1,6 +1,7 @@
 // SIGINT, SIGTERM and SIGHUP: the first one cancels, and the command ends when it has cleaned up; a later one
 // ends the process at once.
 
+import { setMaxListeners } from 'node:events';
 import { constants } from 'node:os';
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -35,6 +36,7 @@ export class StopSignals {
   }
 
   listen(): this {
+    setMaxListeners(0, this.signal); // as many as there are layers, streams and children at work
     for (const name of signals) {
       process.on(name, this.#handler);
     }

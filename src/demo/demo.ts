@@ -3,10 +3,13 @@
 
 import path from 'node:path';
 import { describeHost } from '../bench/host.js';
-import { type ImageResult, measureImage } from '../bench/run.js';
+import { withBenchImage } from '../bench/image.js';
+import { type Measured, measure } from '../bench/measure.js';
+import { probeOwnMode } from '../bench/ours.js';
 import { withScratch } from '../bench/scratch.js';
 import { footnotes, hostLines, rowLines } from '../bench/text.js';
 import { formatBytes, formatCount, plural, printable, table, wrap } from '../cli/text.js';
+import { demoContenders } from './contenders.js';
 import { type DemoBlob, makeDemoImage } from './image.js';
 
 /** Options of {@link runDemo}. */
@@ -20,12 +23,21 @@ export interface DemoOptions {
   onStep?: (text: string) => void;
 }
 
+/** The image, and both rows: oci-unpack first. */
+export interface DemoResult extends Measured {
+  reference: string;
+  manifestDigest: string;
+  layers: number;
+  /** Bytes of all blobs. */
+  size: number;
+}
+
 /** What {@link runDemo} resolves to; `--json` prints it. */
 export interface DemoReport {
   host: ReturnType<typeof describeHost>;
   /** Layers of the image, bottom first. */
   layers: DemoBlob[];
-  result: ImageResult;
+  result: DemoResult;
   runs: number;
   /** How the result of oci-unpack was looked at. */
   view: 'overlayfs' | 'merged';
@@ -42,7 +54,14 @@ export async function runDemo(options: DemoOptions = {}): Promise<DemoReport> {
     onStep?.('making an image of real files');
     const image = await makeDemoImage(path.join(scratch, 'image'), { signal });
     const settings = { scratch, runs, signal, onStep, truth: image.truth };
-    const { result, restricted } = await measureImage(image.reference, settings);
+    const { result, restricted } = await withBenchImage(image.reference, async (opened) => {
+      onStep?.('looking what this process may do');
+      const mode = await probeOwnMode(opened, scratch, signal);
+      const measured = await measure(demoContenders(mode), opened, settings);
+      const { reference, manifestDigest, layers, size } = opened;
+      const facts = { reference, manifestDigest, layers: layers.length, size };
+      return { result: { ...facts, ...measured }, restricted: mode.why };
+    });
     return {
       host: describeHost(scratch),
       layers: image.layers,

@@ -6,8 +6,11 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type DemoEntry, type DemoLayer, directory } from './entry.js';
 
-/** Files of node_modules above this are left out: native binaries of tools, which only make the demo longer. */
-const maxModuleFile = 16 * 2 ** 20;
+/**
+ * Files above this are left out: a few native binaries (Node's own, those of tools) would be half of all bytes. So
+ * the image has about as many bytes per file as a Debian image with Node.
+ */
+const maxFile = 16 * 2 ** 20;
 /** Packages of node_modules in the small image. */
 const smallPackages = 12;
 
@@ -25,8 +28,8 @@ export async function realLayers({
   const node = realpathSync(process.execPath);
   const prefix = path.dirname(path.dirname(node));
   const modules = nodeModulesDirectory();
-  const add = (from: string | undefined, as: string, maxSize?: number) =>
-    from === undefined ? [] : readTree(from, as, { maxSize, signal });
+  const add = (from: string | undefined, as: string) =>
+    from === undefined ? [] : readTree(from, as, signal);
   const nodeLayer = [
     directory(''),
     ...parents('usr/local/bin'),
@@ -46,10 +49,10 @@ export async function realLayers({
     const names = readdirSync(modules).filter((name) => /^[^.@]/.test(name));
     for (const name of names.sort().slice(0, smallPackages)) {
       const as = `srv/app/node_modules/${name}`;
-      appLayer.push(...(await add(path.join(modules, name), as, maxModuleFile)));
+      appLayer.push(...(await add(path.join(modules, name), as)));
     }
   } else {
-    appLayer.push(...(await add(modules, 'srv/app/node_modules', maxModuleFile)));
+    appLayer.push(...(await add(modules, 'srv/app/node_modules')));
   }
   return [
     { title: "Node's installation", entries: nodeLayer },
@@ -89,9 +92,8 @@ function hasEntries(place: string): boolean {
 async function readTree(
   from: string,
   as: string,
-  options: { maxSize: number | undefined; signal: AbortSignal | undefined },
+  signal: AbortSignal | undefined,
 ): Promise<DemoEntry[]> {
-  const { maxSize = Number.POSITIVE_INFINITY, signal } = options;
   const entries: DemoEntry[] = [];
   const visit = async (source: string, name: string): Promise<void> => {
     signal?.throwIfAborted();
@@ -111,7 +113,7 @@ async function readTree(
     } else if (status.isSymbolicLink()) {
       const target = await readlink(source);
       entries.push({ ...entry, mode: 0o777, type: 'symlink', target });
-    } else if (status.isFile() && Number(status.size) <= maxSize) {
+    } else if (status.isFile() && Number(status.size) <= maxFile) {
       entries.push({ ...entry, type: 'file', content: { file: source } });
     }
   };
