@@ -215,10 +215,13 @@ async function checkState(directory: string, identity: DestinationIdentity): Pro
   const wanted: State = { version: 1, ...identity };
   if (text !== undefined) {
     const difference = stateDifference(text, wanted);
-    if (difference !== undefined) {
+    if (difference === undefined) {
+      return true;
+    }
+    if (!(await isUnfinished(directory, text, wanted))) {
       throw notEmpty(directory, difference);
     }
-    return true;
+    await startOver(directory);
   }
   const others = (await readdir(directory)).filter((name) => name !== ownName);
   if (others.length > 0) {
@@ -230,11 +233,44 @@ async function checkState(directory: string, identity: DestinationIdentity): Pro
   return false;
 }
 
-function stateDifference(text: string, wanted: State): string | undefined {
-  let found: State;
+/** Whether an interrupted unpack of the same image is all that is there: what was chosen for it may change. */
+async function isUnfinished(directory: string, text: string, wanted: State): Promise<boolean> {
+  const found = parseState(text);
+  const names = await readdir(directory);
+  return (
+    found?.version === wanted.version &&
+    found.manifestDigest === wanted.manifestDigest &&
+    names.every((name) => name === ownName || name === 'layers')
+  );
+}
+
+/** Takes all layers away at once: with the new state in place, none may be there that was made for the old one. */
+async function startOver(directory: string): Promise<void> {
+  const own = path.join(directory, ownName);
+  await removeTree(path.join(own, 'staging'));
+  await mkdir(path.join(own, 'staging'));
+  await rename(path.join(directory, 'layers'), path.join(own, 'staging/replaced')).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') {
+        throw error;
+      }
+    },
+  );
+  await unlink(path.join(own, 'image.json')).catch(() => undefined);
+  await unlink(path.join(own, 'state.json'));
+}
+
+function parseState(text: string): State | undefined {
   try {
-    found = JSON.parse(text) as State;
+    return JSON.parse(text) as State;
   } catch {
+    return undefined;
+  }
+}
+
+function stateDifference(text: string, wanted: State): string | undefined {
+  const found = parseState(text);
+  if (found === undefined) {
     return 'its state file cannot be read';
   }
   if (found?.version !== wanted.version) {

@@ -29,7 +29,7 @@ export interface UnpackImageOptions extends CommonOptions {
  * to `DEST/rootfs`; then `DEST/image.json`, which is there only when all is.
  *
  * `destination` must be missing or empty, or hold an unpack of the same image with the same format and
- * policies, which is then completed or confirmed. When it fails, or `signal` fires, everything has stopped
+ * policies, which is then completed or confirmed; an interrupted one with others is begun anew. When it fails, or `signal` fires, everything has stopped
  * before the promise rejects, and no half layer is left; whole layers stay for the next call.
  *
  * @param reference `oci:PATH[:TAG]`, `oci-archive:PATH[:TAG]` or `docker-archive:PATH[:NAME]`.

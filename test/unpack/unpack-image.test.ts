@@ -243,6 +243,20 @@ describe('a destination that is not empty', () => {
     });
   });
 
+  test('is made anew where an unpack with other policies was interrupted', async () => {
+    await withScratch(async (scratch) => {
+      const marked = [bottom, [file('x', '', { xattrs: { 'user.overlay.x': 'y' } })]];
+      const reference = await writeImage(path.join(scratch, 'layout'), marked);
+      const dest = path.join(scratch, 'dest');
+      await unpack(reference, dest);
+      await rm(path.join(dest, 'image.json'));
+      const report = await unpack(reference, dest, { policies: { overlayXattrs: 'strip' } });
+      expect(report).toMatchObject({ status: 'unpacked', reusedLayers: 0 });
+      expect(report.warnings.map(({ kind }) => kind)).toEqual(['xattr-dropped']);
+      expect(await expectWholeLayers(dest)).toBe(2);
+    });
+  });
+
   test('is refused with another image, format or policies, and stays', async () => {
     await withScratch(async (scratch) => {
       const reference = await writeImage(path.join(scratch, 'layout'), layers);
