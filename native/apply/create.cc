@@ -64,8 +64,8 @@ Status write_pieces(int fd, const Subject& subject, std::span<const DataPiece> p
         const DataPiece& piece = pieces[i + k];
         const size_t skip = std::min(done, piece.size);
         done -= skip;
-        OCIUNPACK_TRY(write_all(fd, subject, piece.data + skip, piece.size - skip,
-                                piece.file_offset + skip));
+        OCIUNPACK_TRY(
+            write_all(fd, subject, piece.data + skip, piece.size - skip, piece.file_offset + skip));
       }
     }
     *end = std::max(*end, offset + bytes);
@@ -88,8 +88,8 @@ Status finish_file(const ApplyContext& context, const Subject& subject, UniqueFd
   // While the file is still writable to us, and before the times, which they do not change but a
   // later write might.
   if (!attributes.xattrs.empty()) OCIUNPACK_TRY(set_xattrs(context, subject, attributes.xattrs));
-  // openat(2) has set the permission bits under the workers' umask of 0; a POSIX ACL has changed the
-  // group bits, which the mode of the tar shows as they are to be.
+  // openat(2) has set the permission bits under the workers' umask of 0; a POSIX ACL has changed
+  // the group bits, which the mode of the tar shows as they are to be.
   if ((attributes.mode & kSpecialBits) != 0 || !context.umask_private) {
     if (sys::fchmod(fd.get(), attributes.mode) != 0) {
       return system_error(errno, "fchmod", subject.path());
@@ -173,9 +173,8 @@ Status create_symlink(const ApplyContext& context, const DirHandle& directory,
   return finish_special(context, directory, name, attributes, /*has_mode=*/false);
 }
 
-Status create_device(const ApplyContext& context, const DirHandle& directory,
-                     std::string_view name, mode_t type, uint32_t major, uint32_t minor,
-                     const Attributes& attributes) {
+Status create_device(const ApplyContext& context, const DirHandle& directory, std::string_view name,
+                     mode_t type, uint32_t major, uint32_t minor, const Attributes& attributes) {
   const std::string numbers = std::to_string(major) + ":" + std::to_string(minor);
   if (context.policies.devices == DeviceMode::kError) {
     return input_error(Code::ERR_DEVICE, "mknod", path_in(directory, name),
@@ -190,8 +189,9 @@ Status create_device(const ApplyContext& context, const DirHandle& directory,
       return {};
     }
     Error failed = system_error(error, "mknodat", path_in(directory, name),
-                                numbers + " is not permitted here; devices: 'skip' goes on "
-                                          "without it");
+                                numbers +
+                                    " is not permitted here; devices: 'skip' goes on "
+                                    "without it");
     failed.code = Code::ERR_DEVICE;
     return failed;
   }

@@ -41,8 +41,8 @@ class FileWriter {
   static Result<FileWriter> open(const ApplyContext& context, DirRef directory,
                                  std::string_view name, const Attributes& attributes);
   Status write(const DataPiece& piece);
-  // Shares the whole content of `from` where the file system can (ioctl_ficlone(2)), before anything
-  // is written; false where it cannot.
+  // Shares the whole content of `from` where the file system can (ioctl_ficlone(2)), before
+  // anything is written; false where it cannot.
   bool clone_from(int from);
   Status finish(uint64_t file_size);
 
@@ -64,8 +64,7 @@ class FileWriter {
 };
 
 Status create_symlink(const ApplyContext& context, const DirHandle& directory,
-                      std::string_view name, std::string_view target,
-                      const Attributes& attributes);
+                      std::string_view name, std::string_view target, const Attributes& attributes);
 
 // `type` is S_IFCHR or S_IFBLK. Where mknod(2) is not permitted the policy `devices` decides.
 Status create_device(const ApplyContext& context, const DirHandle& directory, std::string_view name,

@@ -20,8 +20,8 @@ size_t default_capacity() {
 }
 
 Result<DirRef> open_child(const DirHandle& parent, std::string_view name) {
-  UniqueFd fd(sys::openat(parent.fd.get(), CName(name).c_str(),
-                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  UniqueFd fd(
+      sys::openat(parent.fd.get(), CName(name).c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   if (!fd.valid()) return system_error(errno, "openat", path_in(parent, name));
   return std::make_shared<const DirHandle>(DirHandle{std::move(fd), path_in(parent, name)});
 }

@@ -1,5 +1,5 @@
-// Probes: facts about the kernel and a file system, found by trying. They say what is; what it means
-// for an unpack is said by who asks.
+// Probes: facts about the kernel and a file system, found by trying. They say what is; what it
+// means for an unpack is said by who asks.
 #pragma once
 
 #include <string>

@@ -1,5 +1,6 @@
 // One part of lifetime.test.ts, in a process of its own: node lifetime.mjs PART REFERENCE SCRATCH. Prints what it saw as
 // JSON; runs in the worker threads that it starts too.
+// @ts-nocheck: plain JavaScript, whose calls are checked by running them.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';

@@ -54,10 +54,10 @@ TEST(digest_parse) {
   CHECK(digest.value() == Digest::parse(text).value());
   CHECK_OK(Digest::parse("sha512:" + std::string(128, '0')));
   for (const std::string& bad : {std::string(""), std::string("sha256"),
-                                "sha256:" + std::string(63, 'a'), "sha256:" + std::string(65, 'a'),
-                                "sha256:" + std::string(64, 'A'), "sha256:" + std::string(64, 'g'),
-                                "sha512:" + std::string(64, 'a'), "md5:" + std::string(32, 'a'),
-                                ":" + std::string(64, 'a'), "sha256:../" + std::string(61, 'a')}) {
+                                 "sha256:" + std::string(63, 'a'), "sha256:" + std::string(65, 'a'),
+                                 "sha256:" + std::string(64, 'A'), "sha256:" + std::string(64, 'g'),
+                                 "sha512:" + std::string(64, 'a'), "md5:" + std::string(32, 'a'),
+                                 ":" + std::string(64, 'a'), "sha256:../" + std::string(61, 'a')}) {
     CHECK_ERROR(Digest::parse(bad), ERR_INVALID_ARGUMENT);
   }
   CHECK_ERROR(Hasher::create("md5"), ERR_INVALID_ARGUMENT);
