@@ -7,8 +7,10 @@ import { script } from './lib/process.mjs';
 
 const packages = [
   'attr', // getfattr, setfattr
+  'busybox-static', // what the containers of the tests run
   'e2fsprogs', // mkfs.ext4
   'libcap2-bin', // getcap, setcap
+  'runc', // runs them
   'xfsprogs', // mkfs.xfs: reflinks
   'zstd',
   'umoci', // an independent unpacker

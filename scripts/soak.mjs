@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+// npm run soak: the long forms of the tests that kill and cut the power: 500 kills, 100 power losses for each file
+// system. npm run soak -- kill, or -- power-loss: only those. SEED=N repeats a run.
+
+import { join } from 'node:path';
+import { root, runHere, script } from './lib/process.mjs';
+import { setup } from './lib/setup.mjs';
+import { testSetup } from './test-setup.mjs';
+
+const names = process.argv.slice(2);
+const files = (names.length > 0 ? names : ['kill', 'power-loss']).map(
+  (name) => `test/store/${name}.test.ts`,
+);
+
+await script(async () => {
+  await setup({ tests: false });
+  await testSetup();
+  process.env.SOAK = '1';
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+  return runHere(process.execPath, [vitest, 'run', ...files]);
+});
