@@ -1,0 +1,261 @@
+// Containers of a real image, mounted by the kernel and run by the host's runtime: the image is the host's busybox, so
+// that it can be made anywhere.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Store } from '../../src/index.js';
+import { runCommand, startCommand } from '../support/command.js';
+import { withScratch } from '../support/scratch.js';
+import { dir, file, symlink, type TarItem, whiteout } from '../support/tar-builder.js';
+import { writeImage } from '../support/write-image.js';
+
+const busybox = ['/bin/busybox', '/usr/bin/busybox'].find((one) => existsSync(one));
+const isRoot = process.geteuid?.() === 0;
+const missing =
+  (isRoot ? undefined : 'it takes root to mount') ??
+  (busybox === undefined ? 'there is no busybox (apt-get install busybox-static)' : undefined) ??
+  runtimeMissing();
+
+function runtimeMissing(): string | undefined {
+  try {
+    execFileSync('runc', ['--version'], { stdio: 'ignore' });
+    return undefined;
+  } catch {
+    return 'there is no runc (apt-get install runc)';
+  }
+}
+
+function busyboxLayers(): TarItem[][] {
+  const program = readFileSync(busybox ?? '');
+  const names = ['sh', 'id', 'echo', 'cat', 'ls', 'touch', 'sleep', 'rm', 'kill', 'trap', 'pwd'];
+  return [
+    [
+      ...['bin', 'etc', 'proc', 'sys', 'dev', 'run', 'work'].map((name) => dir(name)),
+      dir('tmp', { mode: 0o1777 }),
+      file('bin/busybox', program, { mode: 0o755 }),
+      ...names.map((name) => symlink(`bin/${name}`, 'busybox')),
+      file('etc/passwd', 'root:x:0:0::/:/bin/sh\nuser:x:1000:1001::/work:/bin/sh\n'),
+      file('etc/group', 'root:x:0:\nuser:x:1001:\nextra:x:77:user\n'),
+      file('gone', 'gone'),
+    ],
+    [whiteout('gone'), file('top', 'top')],
+  ];
+}
+
+async function withImage<T>(
+  work: (store: Store, scratch: string) => Promise<T>,
+  namespace?: string,
+): Promise<T> {
+  return withScratch(async (scratch) => {
+    const store = await Store.open(path.join(scratch, 'store'), { namespace });
+    try {
+      await store.import(await writeImage(path.join(scratch, 'layout'), busyboxLayers()), {
+        name: 'box',
+      });
+      return await work(store, scratch);
+    } finally {
+      // What a failed test has left mounted would hide why it failed.
+      for (const { id } of store.containers.list()) {
+        await store.containers.remove(id);
+      }
+      await store.close();
+    }
+  });
+}
+
+function mounts(): string {
+  return readFileSync('/proc/self/mountinfo', 'utf8');
+}
+
+if (missing !== undefined) {
+  console.log(`containers: not tested, ${missing}`);
+}
+
+describe.skipIf(missing !== undefined)('containers', () => {
+  it('are made, mounted, changed, compared and removed, and nothing is left', async () => {
+    await withImage(async (store, scratch) => {
+      const container = await store.containers.create('box', { id: 'web' });
+      expect(container).toMatchObject({ image: 'box', snapshotKey: 'default/web' });
+      await expect(store.containers.create('box', { id: 'web' })).rejects.toMatchObject({
+        code: 'ERR_STORE_EXISTS',
+      });
+      const target = path.join(scratch, 'target');
+      await mkdir(target);
+      await store.containers.mount('web', target);
+      expect(await readdir(target)).toContain('top');
+      expect(await readdir(target)).not.toContain('gone');
+      await writeFile(path.join(target, 'work/new'), 'new');
+      execFileSync('rm', [path.join(target, 'top')]);
+      await expect(store.containers.mount('web', scratch)).rejects.toMatchObject({
+        code: 'ERR_STORE_IN_USE',
+      });
+      const { directory } = await store.snapshots.stat('default/web');
+      expect(await readFile(path.join(directory, 'fs/work/new'), 'utf8')).toBe('new');
+      expect(await store.diff('default/web')).toEqual([
+        { kind: 'deleted', path: '/top' },
+        { kind: 'changed', path: '/work' },
+        { kind: 'added', path: '/work/new' },
+      ]);
+      expect((await store.gc()).snapshots).toEqual([]);
+      expect(await store.containers.umount(target)).toBe(true);
+      expect(mounts()).not.toContain(target);
+      expect(await store.containers.umount(target)).toBe(false);
+      await store.containers.mount('web', target);
+      await store.containers.remove('web');
+      expect(mounts()).not.toContain(target);
+      expect(existsSync(directory)).toBe(false);
+      expect(store.containers.list()).toEqual([]);
+    });
+  });
+
+  it('does not unmount what somebody else has mounted where a container was', async () => {
+    await withImage(async (store, scratch) => {
+      const target = path.join(scratch, 'target');
+      await mkdir(target);
+      await store.containers.create('box', { id: 'web' });
+      await store.containers.mount('web', target);
+      execFileSync('umount', [target]); // a reboot
+      execFileSync('mount', ['-t', 'tmpfs', 'other', target]);
+      try {
+        await store.containers.remove('web');
+        expect(mounts()).toContain(` ${target} `);
+      } finally {
+        execFileSync('umount', [target]);
+      }
+    });
+  });
+
+  it('shows an image read-only', async () => {
+    await withImage(async (store, scratch) => {
+      const target = path.join(scratch, 'target');
+      await mkdir(target);
+      await store.containers.mountImage('box', target);
+      expect(await readdir(target)).toContain('top');
+      await expect(writeFile(path.join(target, 'x'), '')).rejects.toMatchObject({ code: 'EROFS' });
+      expect((await store.gc()).snapshots).toEqual([]);
+      expect(await store.containers.umount(target)).toBe(true);
+      let views = 0;
+      await store.snapshots.walk(() => {
+        views++;
+      }, 'kind==view');
+      expect(views).toBe(0);
+    });
+  });
+
+  it('write a bundle that runc runs', async () => {
+    await withImage(async (store, scratch) => {
+      const directory = path.join(scratch, 'bundle');
+      const bundle = await store.containers.bundle('box', directory, {
+        id: 'bundled',
+        args: ['sh', '-c', 'id; pwd; cat /top; echo done > /tmp/file'],
+        user: 'user',
+        cwd: '/tmp',
+      });
+      expect(bundle.config.process.user).toEqual({
+        uid: 1000,
+        gid: 1001,
+        additionalGids: [1001, 77],
+      });
+      expect(JSON.parse(await readFile(path.join(directory, 'config.json'), 'utf8'))).toEqual(
+        bundle.config,
+      );
+      const id = `oci-unpack-test-${process.pid}`;
+      const output = execFileSync('runc', ['run', '-b', directory, id], { encoding: 'utf8' });
+      expect(output).toContain('uid=1000(user) gid=1001(user) groups=77(extra),1001(user)');
+      expect(output).toContain('/tmp\ntop');
+      await store.containers.remove('bundled');
+      expect(mounts()).not.toContain(directory);
+    });
+  });
+
+  it('leave nothing of a bundle that cannot be', async () => {
+    await withImage(async (store, scratch) => {
+      const directory = path.join(scratch, 'bundle');
+      await expect(
+        store.containers.bundle('box', directory, { args: ['sh'], user: 'nobody-knows' }),
+      ).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+      await expect(store.containers.bundle('box', directory, { entrypoint: [] })).rejects.toThrow(
+        /neither entrypoint/,
+      );
+      expect(existsSync(directory)).toBe(false);
+      expect(mounts()).not.toContain(directory);
+      expect(store.containers.list()).toEqual([]);
+      expect(await readdir(path.join(store.root, 'snapshots'))).toHaveLength(2);
+      await mkdir(directory);
+      await writeFile(path.join(directory, 'file'), '');
+      await expect(
+        store.containers.bundle('box', directory, { args: ['sh'] }),
+      ).rejects.toMatchObject({ code: 'ERR_DESTINATION_NOT_EMPTY' });
+    });
+  });
+
+  it('run, give their exit code, keep what is written when asked to', async () => {
+    await withImage(async (store) => {
+      const run = (args: string[], keep = false) =>
+        store.containers.run('box', { id: `t${process.pid}`, args, keep, stdio: 'ignore' });
+      expect(await run(['sh', '-c', 'exit 7'])).toMatchObject({ exitCode: 7 });
+      expect(store.containers.list()).toEqual([]);
+      expect(await readdir(path.join(store.root, 'snapshots'))).toHaveLength(2);
+      expect(await readdir(path.join(store.root, 'bundles'))).toEqual([]);
+      const { id } = await run(['sh', '-c', 'echo kept > /work/file'], true);
+      const { directory } = await store.snapshots.stat(`default/${id}`);
+      expect(await readFile(path.join(directory, 'fs/work/file'), 'utf8')).toBe('kept\n');
+      await store.containers.remove(id);
+      expect(existsSync(directory)).toBe(false);
+      expect(mounts()).not.toContain(store.root);
+    });
+  });
+
+  it('stop when they are told to', async () => {
+    await withImage(async (store) => {
+      const controller = new AbortController();
+      const result = await store.containers.run('box', {
+        args: ['sh', '-c', 'trap "exit 5" TERM; while :; do sleep 0.1; done'],
+        stdio: 'ignore',
+        signal: controller.signal,
+        onStart: () => void setTimeout(() => controller.abort(), 1000),
+      });
+      expect(result.exitCode).toBe(5);
+      expect(store.containers.list()).toEqual([]);
+    });
+  });
+
+  it('say what is missing when there is no such runtime', async () => {
+    await withImage(async (store) => {
+      await expect(
+        store.containers.run('box', { args: ['sh'], runtime: 'no-such-runtime' }),
+      ).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED' });
+      expect(store.containers.list()).toEqual([]);
+    });
+  });
+
+  it('are run by the command, which passes signals and the exit code', async () => {
+    await withImage(async (store) => {
+      const options = ['--root', store.root];
+      const said = await runCommand(['run', ...options, 'box', 'sh', '-c', 'echo $0 out; exit 3']);
+      expect(said).toMatchObject({ code: 3, stdout: 'sh out\n' });
+      const script = 'trap "echo got it; exit 9" TERM; echo ready; while :; do sleep 0.1; done';
+      const running = startCommand(['run', ...options, 'box', 'sh', '-c', script]);
+      await new Promise((resolve) => running.process.stdout?.once('data', resolve));
+      running.process.kill('SIGTERM');
+      expect(await running.result).toMatchObject({ code: 9, stdout: 'ready\ngot it\n' });
+      expect(store.containers.list()).toEqual([]);
+      expect(mounts()).not.toContain(store.root);
+    });
+  });
+
+  it('of two namespaces may have the same id', async () => {
+    await withImage(async (store) => {
+      const other = await Store.open(store.root, { namespace: 'other' });
+      store.images.tag('box', 'box2');
+      await store.containers.create('box', { id: 'web' });
+      await expect(other.containers.create('box', { id: 'web' })).rejects.toMatchObject({
+        code: 'ERR_STORE_NOT_FOUND',
+      });
+      await other.close();
+    });
+  });
+});
