@@ -338,6 +338,7 @@ export class Store {
         }
       }
     }
+    await this.#context.locks.sweep();
     const { blobs, ingests } = await this.content.cleanup();
     return {
       blobs: Math.max(0, blobs.length - garbage.content.length),

@@ -1,7 +1,7 @@
 // One process, and one call in it, unpacks a chain of layers into a store at a time: an flock per chainID, which the
 // kernel lets go of however its owner ends.
 
-import { mkdir, unlink } from 'node:fs/promises';
+import { mkdir, readdir, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { type FileLock, tryLockFile } from '../native/index.js';
@@ -15,8 +15,20 @@ export class LayerLocks {
   }
 
   /** Locks `chainID` of a kind of snapshotter; undefined while somebody else has it. */
-  async tryLock(kind: string, chainID: string): Promise<FileLock | undefined> {
-    const file = path.join(this.#directory, `${kind}-${chainID.replace(':', '-')}`);
+  tryLock(kind: string, chainID: string): Promise<FileLock | undefined> {
+    return this.#tryLock(`${kind}-${chainID.replace(':', '-')}`);
+  }
+
+  /** Removes the files that killed owners have left. */
+  async sweep(): Promise<void> {
+    for (const name of await readdir(this.#directory).catch(() => [])) {
+      // Who wants this one meanwhile finds it taken, and looks again.
+      await (await this.#tryLock(name))?.release();
+    }
+  }
+
+  async #tryLock(name: string): Promise<FileLock | undefined> {
+    const file = path.join(this.#directory, name);
     const lock = await tryLockFile(file, async () => {
       try {
         await mkdir(this.#directory, { recursive: true, mode: 0o700 });
