@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import type { Container, Database, Image, Labels } from '../metadata/index.js';
-import { removeTree } from '../native/index.js';
+import { makeDirectory, removeTree } from '../native/index.js';
 import { type LayerSnapshotter, type Mount, mountAll, unmountAll } from '../snapshots/index.js';
 import type { ResolvedImage } from '../source/index.js';
 import { deleteContainer, findRuntime, type RuntimeRun, runBundle } from './runtime.js';
@@ -275,7 +275,7 @@ export class Containers {
     const runtime = await findRuntime(options.runtime);
     const id = options.id ?? containerID(image);
     const directory = this.#ownBundle(id);
-    await mkdir(path.dirname(directory), { recursive: true, mode: 0o700 });
+    await makeDirectory(path.dirname(directory), 0o700);
     const bundle = await this.bundle(image, directory, { ...options, id });
     let exitCode: number;
     try {

@@ -1,11 +1,11 @@
 // Ingests: blobs that are being written, or were when their writer ended. Each has a directory; an flock in it says
 // whether somebody writes now, so that a killed owner does not keep it.
 
-import { mkdir, readdir, readFile, rmdir, stat } from 'node:fs/promises';
+import { readdir, readFile, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { checkName, type Time } from '../metadata/index.js';
-import { type FileLock, tryLockFile } from '../native/index.js';
+import { type FileLock, makeDirectory, tryLockFile } from '../native/index.js';
 import { ingestDirectory, ingestFiles, ingestName, removeFile } from './layout.js';
 
 /** What is known of an ingest. */
@@ -109,7 +109,7 @@ export async function removeIngest(directory: string, lock: FileLock): Promise<v
 
 async function makeIngest(directory: string): Promise<void> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory, 0o700);
   } catch (error) {
     throw UnpackError.fromSystem(error, directory);
   }

@@ -2,9 +2,10 @@
 
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync } from 'node:fs';
-import { mkdir, unlink } from 'node:fs/promises';
+import { unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
+import { makeDirectory } from '../native/index.js';
 import { parseDigest } from '../oci/index.js';
 
 export const blobsName = 'blobs';
@@ -33,7 +34,7 @@ export function ingestDirectory(root: string, ref: string): string {
 /** Makes `directory` and what is missing above it, and has each new name on the disk. */
 export async function makeDurableDirectory(directory: string): Promise<void> {
   try {
-    const first = await mkdir(directory, { recursive: true, mode: 0o755 });
+    const first = await makeDirectory(directory, 0o755);
     if (first !== undefined) {
       for (let made = directory; made.length >= first.length; made = path.dirname(made)) {
         syncDirectory(path.dirname(made));

@@ -7,7 +7,7 @@ import { chmod, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import type { Database, Snapshot, SnapshotStore } from '../metadata/index.js';
-import { type LayerOptions, loadBinding } from '../native/index.js';
+import { type LayerOptions, loadBinding, makeDirectory } from '../native/index.js';
 import { bootID } from './boot.js';
 import type { Driver } from './driver.js';
 import { labelChanges } from './label-changes.js';
@@ -404,7 +404,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
   }
 
   async #open(): Promise<StagingArea> {
-    await mkdir(this.#directories.path, { recursive: true, mode: 0o700 });
+    await makeDirectory(this.#directories.path, 0o700);
     await this.#syncer.open();
     return StagingArea.open(path.join(this.#root, 'staging'));
   }

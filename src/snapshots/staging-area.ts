@@ -4,10 +4,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { renameSync } from 'node:fs';
-import { access, chmod, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { access, chmod, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
-import { type FileLock, removeTree, tryLockFile } from '../native/index.js';
+import { type FileLock, makeDirectory, removeTree, tryLockFile } from '../native/index.js';
 import type { Staging } from './snapshotter.js';
 
 const lockName = 'lock';
@@ -29,7 +29,7 @@ export class StagingArea {
     for (;;) {
       const directory = path.join(parent, `${process.pid}-${randomBytes(6).toString('hex')}`);
       const make = async () => {
-        await mkdir(directory, { recursive: true, mode: 0o700 });
+        await makeDirectory(directory, 0o700);
       };
       const lock = await tryLockFile(path.join(directory, lockName), make);
       if (lock !== undefined) {
@@ -48,7 +48,7 @@ export class StagingArea {
   /** A new staging directory with an empty `fs`. */
   async make(): Promise<StagedDirectory> {
     const staged = new StagedDirectory(this, this.next());
-    await mkdir(staged.fs, { recursive: true, mode: 0o700 });
+    await makeDirectory(staged.fs, 0o700);
     await chmod(staged.fs, 0o755); // whatever the umask is
     return staged;
   }

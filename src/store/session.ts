@@ -2,11 +2,11 @@
 // lease can be told from what a killed one has left behind.
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, unlink } from 'node:fs/promises';
+import { readdir, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import type { Database, LeaseResource } from '../metadata/index.js';
-import { type FileLock, tryLockFile } from '../native/index.js';
+import { type FileLock, makeDirectory, tryLockFile } from '../native/index.js';
 
 /** Of leases: the session that they are of. */
 const sessionLabel = 'oci-unpack.io/session';
@@ -134,7 +134,7 @@ function isID(text: string): boolean {
 async function lockSession(directory: string, id: string): Promise<FileLock | undefined> {
   return tryLockFile(path.join(directory, id), async () => {
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(directory, 0o700);
     } catch (error) {
       throw UnpackError.fromSystem(error, directory);
     }

@@ -1,6 +1,6 @@
 // Store: content, metadata, snapshots, leases and containers of one directory, opened as one.
 
-import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { access, readFile, rename, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { Containers } from '../containers/index.js';
@@ -14,6 +14,7 @@ import {
   type Resource,
   why,
 } from '../metadata/index.js';
+import { makeDirectory } from '../native/index.js';
 import {
   inUserNamespace,
   type LayerSnapshotter,
@@ -157,7 +158,7 @@ export class Store {
         throw UnpackError.fromSystem(error, directory);
       });
     } else {
-      await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+      await makeDirectory(directory, 0o700).catch((error: unknown) => {
         throw UnpackError.fromSystem(error, directory);
       });
     }

@@ -4,7 +4,6 @@
 import {
   access,
   lstat,
-  mkdir,
   readdir,
   readFile,
   rename,
@@ -14,7 +13,7 @@ import {
 } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
-import { type FileLock, removeTree } from '../native/index.js';
+import { type FileLock, makeDirectory, removeTree } from '../native/index.js';
 import { lockDestination } from './destination-lock.js';
 import { flatRootName, layerName, parseImageJson, treeIndexName } from './image-json.js';
 import type { Format, Policies } from './options.js';
@@ -65,13 +64,13 @@ export class Destination {
     const own = path.join(absolute, ownName);
     let created = false;
     try {
-      created = (await mkdir(absolute, { recursive: true, mode: 0o700 })) !== undefined;
+      created = (await makeDirectory(absolute, 0o700)) !== undefined;
       const names = await readdir(absolute);
       if (names.length > 0 && !names.includes(ownName)) {
         throw notEmpty(absolute, 'it holds files that are not of an unpack');
       }
       const lock = await lockDestination(path.join(own, 'lock'), async () => {
-        await mkdir(own, { recursive: true, mode: 0o700 });
+        await makeDirectory(own, 0o700);
       });
       try {
         const resumed = await checkState(absolute, identity);
@@ -135,7 +134,7 @@ export class Destination {
   /** Makes an empty directory in the staging area. */
   async stagingDirectory(...names: string[]): Promise<string> {
     const directory = this.#path(ownName, 'staging', ...names);
-    await mkdir(directory, { recursive: true });
+    await makeDirectory(directory);
     return directory;
   }
 
@@ -144,7 +143,7 @@ export class Destination {
     const name = layerName(index);
     const staged = this.#path(ownName, 'staging', name);
     await writeFile(path.join(staged, 'layer.json'), `${JSON.stringify(report)}\n`);
-    await mkdir(this.#path('layers'), { recursive: true });
+    await makeDirectory(this.#path('layers'));
     await rename(staged, this.#path('layers', name));
   }
 

@@ -1,10 +1,10 @@
 // One process, and one call in it, unpacks a chain of layers into a store at a time: an flock per chainID, which the
 // kernel lets go of however its owner ends.
 
-import { mkdir, readdir, unlink } from 'node:fs/promises';
+import { readdir, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
-import { type FileLock, tryLockFile } from '../native/index.js';
+import { type FileLock, makeDirectory, tryLockFile } from '../native/index.js';
 
 export class LayerLocks {
   readonly #directory: string;
@@ -31,7 +31,7 @@ export class LayerLocks {
     const file = path.join(this.#directory, name);
     const lock = await tryLockFile(file, async () => {
       try {
-        await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+        await makeDirectory(this.#directory, 0o700);
       } catch (error) {
         throw UnpackError.fromSystem(error, this.#directory);
       }

@@ -1,10 +1,11 @@
 // The bytes of a stream, kept in a file for the case that the layer must be read twice: when a lower layer has a symlink
 // where this one has a directory that it does not name.
 
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import type { FileWindow } from '../native/index.js';
+import { makeDirectory } from '../native/index.js';
 
 export class Spool {
   /** Where the bytes can be read. */
@@ -19,7 +20,7 @@ export class Spool {
   /** Makes `file`, and its directory where that is missing; whoever made the directory removes both. */
   static async create(file: string): Promise<Spool> {
     try {
-      await mkdir(path.dirname(file), { recursive: true });
+      await makeDirectory(path.dirname(file));
       return new Spool(file, await open(file, 'wx', 0o600));
     } catch (error) {
       throw UnpackError.fromSystem(error, file);
