@@ -49,6 +49,7 @@ describe.skipIf(process.geteuid?.() !== 0)('kill -9', () => {
           kill++;
         }
         const ends = await Promise.all(importers.map(({ ended }) => ended));
+        expect(ends.filter((end) => end !== 0 && end !== 'SIGKILL')).toEqual([]);
         seen.completed += ends.filter((end) => end === 0).length;
 
         const store = await Store.open(root);
