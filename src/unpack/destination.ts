@@ -247,7 +247,7 @@ async function isUnfinished(directory: string, text: string, wanted: State): Pro
 async function startOver(directory: string): Promise<void> {
   const own = path.join(directory, ownName);
   await removeTree(path.join(own, 'staging'));
-  await mkdir(path.join(own, 'staging'));
+  await makeDirectory(path.join(own, 'staging'));
   await rename(path.join(directory, 'layers'), path.join(own, 'staging/replaced')).catch(
     (error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') {
