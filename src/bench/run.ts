@@ -9,7 +9,7 @@ import { type BenchHost, describeHost } from './host.js';
 import { withBenchImage } from './image.js';
 import { type MeasureOptions, measure, type Row } from './measure.js';
 import { probeOwnMode } from './ours.js';
-import { allContenders, chooseContenders } from './peers/index.js';
+import { allContenders, checkPeers, chooseContenders } from './peers/index.js';
 import { withScratch } from './scratch.js';
 
 /** Options of {@link runBench}. */
@@ -68,6 +68,7 @@ export async function runBench(options: BenchOptions = {}): Promise<BenchReport>
   const { images = [], directory, smoke = false, signal, onStep } = options;
   const runs = smoke ? 1 : (options.runs ?? 5);
   const peers = options.peers ?? (smoke ? 'javascript' : 'all');
+  checkPeers(peers);
   return withScratch(directory, signal, async (scratch) => {
     const host = describeHost(scratch);
     const settings = { scratch, runs, peers, signal, onStep };

@@ -134,7 +134,7 @@ test.runIf(root && which('containerd') !== undefined)(
       });
     });
   },
-  120_000,
+  300_000,
 );
 
 describe('the choice of peers', () => {
@@ -142,6 +142,12 @@ describe('the choice of peers', () => {
     const { code, stderr } = await runCommand(['bench', '--smoke', '--peers', 'none-such']);
     expect(code).toBe(2);
     expect(stderr).toContain('containerd');
+  });
+
+  test('a place for the result that is not there is told at once', async () => {
+    const { code, stderr } = await runCommand(['bench', '--report', '/no/such/place/r.html']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('ERR_NOT_FOUND');
   });
 
   test('--smoke --json prints the result', async () => {
@@ -154,7 +160,7 @@ describe('the choice of peers', () => {
       'oci-unpack-1',
       'floor',
     ]);
-  }, 120_000);
+  }, 300_000);
 
   test('an image after --json is an image', async () => {
     await withScratch(async (scratch) => {
@@ -164,5 +170,5 @@ describe('the choice of peers', () => {
       expect(code).toBe(0);
       expect((JSON.parse(stdout) as BenchReport).images[0]?.reference).toBe(reference);
     });
-  }, 120_000);
+  }, 300_000);
 });

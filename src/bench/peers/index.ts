@@ -57,3 +57,9 @@ export function chooseContenders(contenders: readonly Contender[], peers: string
     }
   });
 }
+
+/** Throws as {@link chooseContenders} would, before anything is done. */
+export function checkPeers(peers: string): void {
+  const mode: OwnMode = { format: 'overlay', policies: {}, mounts: true, privileged: true };
+  chooseContenders(allContenders(mode), peers);
+}

@@ -1,6 +1,7 @@
 // `oci-unpack bench [IMAGE...]`.
 
-import { writeFile } from 'node:fs/promises';
+import { access, constants, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { Command } from 'commander';
 import {
   type BenchReport,
@@ -11,6 +12,7 @@ import {
   readReport,
   runBench,
 } from '../../bench/index.js';
+import { UnpackError } from '../../index.js';
 import { addOutputOptions, type OutputOptions, parseCount } from '../arguments.js';
 import { exitFailed, type RunContext } from '../run-context.js';
 
@@ -50,6 +52,7 @@ export function benchCommand(context: RunContext): Command {
     .addHelpText('after', example)
     .action(async (images: string[], given: BenchArguments) => {
       const { references, json } = jsonOption(images, given.json);
+      await checkOutputs([given.report, json]);
       const output = { quiet: given.quiet, json: json === true };
       const region = context.liveRegion(output);
       let report: BenchReport;
@@ -95,6 +98,17 @@ function compareCommand(context: RunContext): Command {
       const comparison = compareReports(await readReport(before), await readReport(after));
       context.print(given, comparison, () => comparisonLines(comparison));
     });
+}
+
+/** Before minutes of measuring: whether its result can be written. */
+async function checkOutputs(files: readonly (string | true | undefined)[]): Promise<void> {
+  for (const file of files.filter((one) => typeof one === 'string')) {
+    try {
+      await access(path.dirname(file), constants.W_OK);
+    } catch (error) {
+      throw UnpackError.from(error);
+    }
+  }
 }
 
 /** `--json oci:IMAGE` can only mean an image: the option has no file then. */
