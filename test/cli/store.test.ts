@@ -22,7 +22,11 @@ type Run = (...args: string[]) => Promise<CommandResult>;
 async function withImage(work: (run: Run, root: string, scratch: string) => Promise<void>) {
   await withScratch(async (scratch) => {
     const root = path.join(scratch, 'store');
-    const run: Run = (...args) => runCommand([...args, '--root', root]);
+    const run: Run = (...args) => {
+      const end = args.indexOf('--');
+      const at = end < 0 ? args.length : end;
+      return runCommand([...args.slice(0, at), '--root', root, ...args.slice(at)]);
+    };
     const reference = await writeImage(path.join(scratch, 'layout'), layers);
     const imported = await run('import', reference, '--name', 'app:1', '--json');
     expect(imported).toMatchObject({ code: 0, stderr: '' });
@@ -115,16 +119,16 @@ describe.skipIf(!isRoot)('the store', () => {
       await json(run('images', 'tag', 'app:1', 'other', '--json'));
       expect((await run('images', 'rm', 'app:1')).stdout).toContain('removed app:1');
       expect(await json(run('gc', '--json'))).toMatchObject({ content: [], snapshots: [] });
-      const { snapshot } = (await json<{ snapshot: string }>(
-        run('images', 'inspect', 'other', '--json') as never,
-      )) as { snapshot: string };
+      const { snapshot } = (await json(run('images', 'inspect', 'other', '--json'))) as {
+        snapshot: string;
+      };
       const why = await run('why', snapshot);
       expect(why).toMatchObject({ code: 0 });
       expect(why.stdout).toContain('image other');
       await run('leases', 'create', 'keep', '--hold', `overlayfs/${snapshot}`, '--expires', '1h');
       await run('images', 'rm', 'other');
-      const dry = await json<{ content: [] }>(run('gc', '--dry-run', '--json') as never);
-      expect((dry as { content: [] }).content).toHaveLength(4);
+      const dry = (await json(run('gc', '--dry-run', '--json'))) as { content: [] };
+      expect(dry.content).toHaveLength(4);
       expect(await json(run('gc', '--json'))).toMatchObject({ snapshots: [] });
       expect(await json(run('leases', 'ls', '--json'))).toMatchObject([
         { id: 'keep', resources: [{ type: 'snapshots/overlayfs', id: snapshot }] },
