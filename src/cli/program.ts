@@ -2,44 +2,39 @@
 
 import { Command, CommanderError } from 'commander';
 import { version } from '../index.js';
-import { benchCommand } from './commands/bench.js';
-import { demoCommand } from './commands/demo.js';
-import { doctorCommand } from './commands/doctor.js';
-import { inspectCommand } from './commands/inspect.js';
-import { mountCommand, umountCommand } from './commands/mount.js';
-import { unpackCommand } from './commands/unpack.js';
 import { exitUsage, RunContext } from './run-context.js';
 import { StopSignals } from './stop-signals.js';
-import { bundleCommand, containersCommand, runCommand } from './store/containers.js';
-import { contentCommand } from './store/content.js';
-import { gcCommand, whyCommand } from './store/gc.js';
-import { imagesCommand } from './store/images.js';
-import { importCommand } from './store/import.js';
-import { leasesCommand } from './store/leases.js';
-import { snapshotsCommand } from './store/snapshots.js';
 
 /** Makes a command whose action returns an exit code, or nothing for 0. */
 export type CommandFactory = (context: RunContext) => Command;
 
-const factories: readonly CommandFactory[] = [
-  unpackCommand,
-  inspectCommand,
-  mountCommand,
-  umountCommand,
-  importCommand,
-  imagesCommand,
-  runCommand,
-  bundleCommand,
-  containersCommand,
-  snapshotsCommand,
-  contentCommand,
-  leasesCommand,
-  gcCommand,
-  whyCommand,
-  demoCommand,
-  doctorCommand,
-  benchCommand,
-];
+/** The commands in the order of --help. Only what is run is loaded: a command should start at once. */
+const commands: Readonly<Record<string, () => Promise<CommandFactory>>> = {
+  unpack: async () => (await import('./commands/unpack.js')).unpackCommand,
+  inspect: async () => (await import('./commands/inspect.js')).inspectCommand,
+  mount: async () => (await import('./commands/mount.js')).mountCommand,
+  umount: async () => (await import('./commands/mount.js')).umountCommand,
+  import: async () => (await import('./store/import.js')).importCommand,
+  images: async () => (await import('./store/images.js')).imagesCommand,
+  run: async () => (await import('./store/containers.js')).runCommand,
+  bundle: async () => (await import('./store/containers.js')).bundleCommand,
+  containers: async () => (await import('./store/containers.js')).containersCommand,
+  snapshots: async () => (await import('./store/snapshots.js')).snapshotsCommand,
+  content: async () => (await import('./store/content.js')).contentCommand,
+  leases: async () => (await import('./store/leases.js')).leasesCommand,
+  gc: async () => (await import('./store/gc.js')).gcCommand,
+  why: async () => (await import('./store/gc.js')).whyCommand,
+  demo: async () => (await import('./commands/demo.js')).demoCommand,
+  doctor: async () => (await import('./commands/doctor.js')).doctorCommand,
+  bench: async () => (await import('./commands/bench.js')).benchCommand,
+};
+
+/** The command that `args` begin with alone, else (for --help, and for what is mistyped) all of them. */
+async function factoriesFor(args: readonly string[]): Promise<CommandFactory[]> {
+  const [first = ''] = args;
+  const named = Object.hasOwn(commands, first) ? commands[first] : undefined;
+  return named ? [await named()] : Promise.all(Object.values(commands).map((load) => load()));
+}
 
 /** Parses `args` (without node and script), runs the command, and resolves to its exit code. */
 export async function run(args: readonly string[]): Promise<number> {
@@ -52,7 +47,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .enablePositionalOptions()
     .exitOverride();
   program.addHelpText('after', '\nExample:\n  $ oci-unpack unpack oci:./image:latest ./unpacked');
-  for (const factory of factories) {
+  for (const factory of await factoriesFor(args)) {
     program.addCommand(factory(context).copyInheritedSettings(program));
   }
   try {

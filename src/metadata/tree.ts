@@ -3,10 +3,13 @@
 // makes it valid), so that a reader never sees what a power loss could take back.
 
 import { closeSync, fsyncSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
-import { open, type RootDatabase } from 'lmdb';
+import type { RootDatabase } from 'lmdb';
 import { UnpackError } from '../errors.js';
 import { type Bucket, buckets, type RawStore } from './schema.js';
+
+const require = createRequire(import.meta.url);
 
 /** LMDB's own return codes (lmdb.h), and the errno that a commit can fail with. */
 const corruptCodes = new Set([-30797, -30796, -30795, -30794, -30793]);
@@ -55,6 +58,8 @@ export class Tree implements RawStore {
       if (!options.readOnly) {
         mkdirSync(directory, { recursive: true, mode: 0o700 });
       }
+      // Loaded only where a store is opened: it takes longer to load than all of our own code.
+      const { open } = require('lmdb') as typeof import('lmdb');
       this.#database = open<unknown, string>(directory, {
         noSubdir: false,
         readOnly: options.readOnly,
