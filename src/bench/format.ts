@@ -1,6 +1,7 @@
 // Numbers and texts that the terminal table and the HTML report have in common.
 
 import { formatDuration } from '../cli/text.js';
+import type { BenchHost } from './host.js';
 import type { Row } from './measure.js';
 import type { ImageResult } from './run.js';
 
@@ -89,6 +90,18 @@ export function remarks(row: Row): string[] {
   }
   if (row.note !== undefined) {
     found.push(row.note);
+  }
+  return found;
+}
+
+/** Why times of this host say little. */
+export function hostWarnings({ fileSystem, load, workers }: BenchHost): string[] {
+  const found = fileSystem.warning === undefined ? [] : [fileSystem.warning];
+  if (load > workers / 2) {
+    found.push(
+      `other work ran here when this began (load ${load.toFixed(1)}): wall times say little, ` +
+        'processor times more',
+    );
   }
   return found;
 }

@@ -11,7 +11,15 @@ import {
   truncate,
   wrap,
 } from '../cli/text.js';
-import { cpuToFloor, formatRatio, formatSeconds, remarks, stagesOf, toFloor } from './format.js';
+import {
+  cpuToFloor,
+  formatRatio,
+  formatSeconds,
+  hostWarnings,
+  remarks,
+  stagesOf,
+  toFloor,
+} from './format.js';
 import type { BenchHost } from './host.js';
 import type { Measured, Row } from './measure.js';
 import type { BenchReport, ImageResult } from './run.js';
@@ -56,8 +64,7 @@ export function hostLines(host: BenchHost): string[] {
       `${host.distribution}, Linux ${host.kernel}, Node ${host.node}, gzip by ${decoder}, ` +
       `on ${host.fileSystem.type}`,
   );
-  const { warning } = host.fileSystem;
-  return warning === undefined ? lines : [...lines, ...wrap(`warning: ${warning}`)];
+  return [...lines, ...hostWarnings(host).flatMap((warning) => wrap(`warning: ${warning}`))];
 }
 
 /** Everybody who was measured: time with a bar, times the floor, processor time and memory. */

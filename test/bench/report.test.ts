@@ -43,6 +43,9 @@ describe('the table', () => {
     report.host.fileSystem = { type: 'overlay', options: [], warning: 'overlay: not honest' };
     expect(benchLines(report).join('\n')).toContain('warning: overlay: not honest');
     expect(htmlReport(report)).toContain('<p class="warn">overlay: not honest</p>');
+    report.host.load = 3.21;
+    expect(benchLines(report).join('\n')).toContain('(load 3.2)');
+    expect(benchLines(sampleReport()).join('\n')).not.toContain('warning');
   });
 });
 

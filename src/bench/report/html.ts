@@ -1,7 +1,15 @@
 // The report as one HTML file: figures, charts, tables and the host, without anything from the network.
 
 import { formatBytes, formatCount, plural } from '../../cli/text.js';
-import { cpuToFloor, floorRow, formatRatio, formatSeconds, remarks, toFloor } from '../format.js';
+import {
+  cpuToFloor,
+  floorRow,
+  formatRatio,
+  formatSeconds,
+  hostWarnings,
+  remarks,
+  toFloor,
+} from '../format.js';
 import type { Row } from '../measure.js';
 import type { BenchReport, ImageResult } from '../run.js';
 import { stageChart } from './stage-chart.js';
@@ -12,7 +20,6 @@ import { element, escapeHtml } from './svg.js';
 /** The whole document. */
 export function htmlReport(report: BenchReport): string {
   const { host, restricted } = report;
-  const warning = host.fileSystem.warning;
   const body = [
     element('h1', {}, 'What unpacking costs here'),
     element(
@@ -23,7 +30,7 @@ export function htmlReport(report: BenchReport): string {
           `${plural(report.runs, 'run')} of each`,
       ),
     ),
-    ...(warning === undefined ? [] : [element('p', { class: 'warn' }, escapeHtml(warning))]),
+    ...hostWarnings(host).map((warning) => element('p', { class: 'warn' }, escapeHtml(warning))),
     ...(restricted === undefined ? [] : [element('p', { class: 'warn' }, escapeHtml(restricted))]),
     ...report.images.map((image) => imageSection(image, host.workers)),
     element('h2', {}, 'The host'),
