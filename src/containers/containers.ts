@@ -8,6 +8,7 @@ import type { Container, Database, Image, Labels } from '../metadata/index.js';
 import { makeDirectory, removeTree } from '../native/index.js';
 import { type LayerSnapshotter, type Mount, mountAll, unmountAll } from '../snapshots/index.js';
 import type { ResolvedImage } from '../source/index.js';
+import { makeNested } from './default-spec.js';
 import { deleteContainer, findRuntime, type RuntimeRun, runBundle } from './runtime.js';
 import { makeSpec, type ProcessOptions, type RuntimeSpec } from './runtime-spec.js';
 import { resolveUser } from './user.js';
@@ -243,9 +244,7 @@ export class Containers {
         options,
       );
       if (isRoot && rootless) {
-        // Root of a user namespace has no say about cgroups.
-        delete spec.linux.resources;
-        delete spec.linux.cgroupsPath;
+        makeNested(spec);
       }
       await writeFile(path.join(absolute, 'config.json'), `${JSON.stringify(spec, null, 2)}\n`);
       database.update((tx) => tx.containers.update(id, { spec }));

@@ -85,6 +85,16 @@ export function defaultSpec(): Pick<RuntimeSpec, 'ociVersion' | 'mounts' | 'linu
   };
 }
 
+/** Makes the spec one for root of a user namespace: no cgroups, over which it has no say, and no ids that it may lack. */
+export function makeNested(spec: RuntimeSpec): void {
+  delete spec.linux.resources;
+  delete spec.linux.cgroupsPath;
+  spec.mounts = spec.mounts.map((mount) => ({
+    ...mount,
+    options: mount.options.filter((option) => !/^[ug]id=/.test(option)),
+  }));
+}
+
 /**
  * Makes the spec one for a user without rights (as runc's `spec --rootless`): a user namespace in which the caller is
  * root, the host's network and sysfs, no cgroups, and no ids that the namespace does not have.
@@ -95,14 +105,10 @@ export function makeRootless(spec: RuntimeSpec, ids: { uid: number; gid: number 
       const options = ['rbind', ...strict, 'ro'];
       return { destination: '/sys', type: 'none', source: '/sys', options };
     }
-    return {
-      ...mount,
-      options: mount.options.filter((option) => !/^[ug]id=/.test(option)),
-    };
+    return mount;
   });
+  makeNested(spec);
   const { linux } = spec;
-  delete linux.resources;
-  delete linux.cgroupsPath;
   linux.namespaces = [
     ...linux.namespaces.filter(({ type }) => type !== 'network' && type !== 'user'),
     { type: 'user' },

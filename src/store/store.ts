@@ -224,7 +224,7 @@ export class Store {
 
   /**
    * Removes what no image, container, lease or label `containerd.io/gc.root` needs: blobs, snapshots of every kind, and
-   * expired leases. With `dryRun` it only says what that would be.
+   * expired leases; and ingests that nobody writes now and no lease holds. With `dryRun` it only says what that would be.
    *
    * @throws UnpackError
    */
@@ -234,7 +234,8 @@ export class Store {
       await this.#context.session().sweep(this.#database);
     }
     const garbage = gc(this.#database, { dryRun });
-    const orphans = dryRun ? { blobs: 0, snapshots: 0, ingests: 0 } : await this.#cleanup(garbage);
+    const none = { blobs: 0, snapshots: 0, ingests: 0 };
+    const orphans = dryRun ? none : await this.#cleanup(garbage, 0);
     const bytes =
       garbage.content.reduce((sum, { size }) => sum + size, 0) +
       garbage.snapshots.reduce((sum, { size }) => sum + size, 0);
@@ -322,7 +323,7 @@ export class Store {
   }
 
   /** Removes the files of what was collected, and others without a record. */
-  async #cleanup(garbage: Garbage): Promise<GcReport['orphans']> {
+  async #cleanup(garbage: Garbage, ingestAge?: number): Promise<GcReport['orphans']> {
     const kinds = this.#database.view((tx) => tx.snapshotters());
     let snapshots = 0;
     for (const kind of snapshotterKinds.filter((known) => kinds.includes(known))) {
@@ -340,7 +341,7 @@ export class Store {
       }
     }
     await this.#context.locks.sweep();
-    const { blobs, ingests } = await this.content.cleanup();
+    const { blobs, ingests } = await this.content.cleanup({ ingestAge });
     return {
       blobs: Math.max(0, blobs.length - garbage.content.length),
       snapshots: Math.max(0, snapshots - garbage.snapshots.length),

@@ -7,7 +7,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Store } from '../../src/index.js';
-import { runCommand, startCommand } from '../support/command.js';
+import { commandPath, runCommand, startCommand } from '../support/command.js';
 import { withScratch } from '../support/scratch.js';
 import { dir, file, symlink, type TarItem, whiteout } from '../support/tar-builder.js';
 import { writeImage } from '../support/write-image.js';
@@ -256,6 +256,58 @@ describe.skipIf(missing !== undefined)('containers', () => {
         code: 'ERR_STORE_NOT_FOUND',
       });
       await other.close();
+    });
+  });
+});
+
+/** Starts a program as a user without rights, at home in `home`. */
+function asNobody(home: string): string[] {
+  const ids = ['--reuid=65534', '--regid=65534', '--clear-groups'];
+  return ['setpriv', ...ids, 'env', `HOME=${home}`, `XDG_RUNTIME_DIR=${home}`];
+}
+
+function nobodyMissing(): string | undefined {
+  try {
+    const [program = '', ...args] = asNobody('/tmp');
+    // It must be able to read the command, and to make user namespaces.
+    const script = 'test -r "$0" && exec unshare -Ur true';
+    execFileSync(program, [...args, 'sh', '-c', script, commandPath], { stdio: 'ignore' });
+    return undefined;
+  } catch {
+    return 'a user without rights cannot read dist/ or make user namespaces';
+  }
+}
+
+const noNobody = missing ?? nobodyMissing();
+
+describe.skipIf(noNobody !== undefined)('containers of a user without rights', () => {
+  it.each([
+    ['run with kind native', []],
+    ['run with overlayfs in a user namespace', ['unshare', '-Urm']],
+  ])('%s', async (_, namespace) => {
+    await withScratch(async (scratch) => {
+      execFileSync('chmod', ['777', scratch]);
+      const reference = await writeImage(path.join(scratch, 'layout'), busyboxLayers());
+      execFileSync('chmod', ['-R', 'a+rX', path.join(scratch, 'layout')]);
+      const wrapper = [...asNobody(scratch), ...namespace];
+      const imported = await runCommand(['import', reference, '--name', 'box', '-q'], { wrapper });
+      expect(imported).toMatchObject({ code: 0, stderr: '' });
+      const bundle = path.join(scratch, 'bundle');
+      const script = 'id -u; cat /top; echo x > /work/x; exit 6';
+      const written = await runCommand(
+        ['bundle', 'box', bundle, '--id', 'b', '--json', '--', 'sh', '-c', script],
+        { wrapper },
+      );
+      expect(written).toMatchObject({ code: 0, stderr: '' });
+      const { linux } = JSON.parse(written.stdout).config;
+      if (namespace.length === 0) {
+        expect(linux.uidMappings).toEqual([{ containerID: 0, hostID: 65534, size: 1 }]);
+      }
+      expect(linux.cgroupsPath).toBeUndefined();
+      expect((await runCommand(['containers', 'rm', 'b'], { wrapper })).code).toBe(0);
+      const run = await runCommand(['run', 'box', 'sh', '-c', script], { wrapper });
+      expect([run.code, run.stdout]).toEqual([6, '0\ntop']);
+      expect((await runCommand(['containers', 'ls', '-q'], { wrapper })).stdout).toBe('');
     });
   });
 });

@@ -1,4 +1,4 @@
-// npm run test:corpus -- DIR [WORK]: runs corpus.test.ts on the OCI layouts in DIR, unpacking in WORK.
+// npm run test:corpus -- DIR [WORK]: runs corpus.test.ts and store-corpus.test.ts on the OCI layouts in DIR, unpacking in WORK.
 
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
@@ -12,7 +12,12 @@ if (corpus === undefined) {
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const { status } = spawnSync(
   process.execPath,
-  ['node_modules/vitest/vitest.mjs', 'run', 'test/integration/corpus.test.ts'],
+  [
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    'test/integration/corpus.test.ts',
+    'test/integration/store-corpus.test.ts',
+  ],
   {
     cwd: root,
     stdio: 'inherit',

@@ -229,6 +229,17 @@ describe.skipIf(!isRoot)('import', () => {
     });
   });
 
+  it('frees what a stopped writer has begun', async () => {
+    await withStore(async (store) => {
+      const writer = await store.content.writer('begun');
+      await writer.write(Buffer.from('half'));
+      expect((await store.gc()).orphans.ingests).toBe(0);
+      await writer.close();
+      expect((await store.gc()).orphans.ingests).toBe(1);
+      expect(await leftovers(store.root)).toEqual([]);
+    });
+  });
+
   it('reads blobs of another store without copying them', async () => {
     await withScratch(async (scratch) => {
       const layout = path.join(scratch, 'layout');
