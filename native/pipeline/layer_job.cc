@@ -91,6 +91,7 @@ void LayerJob::close() {
     pass = std::exchange(pass_, nullptr);
     fd = std::move(fd_);
   }
+  if (pass) pass->release();
 }
 
 void LayerJob::set_busy(bool busy) {

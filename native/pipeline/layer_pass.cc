@@ -443,6 +443,12 @@ void LayerPass::finish_directories() {
   if (!directories.empty()) post(std::move(directories));
 }
 
+void LayerPass::release() {
+  directories_.reset();
+  cached_directory_.reset();
+  file_ = {};
+}
+
 void LayerPass::end() {
   state_ = State::kEnded;
   streamed_.reset();

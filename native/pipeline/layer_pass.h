@@ -57,6 +57,10 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   // Any thread. The first error counts; on_end gets it.
   void stop(Error error);
 
+  // After the end, and when nothing of what follows is used any more: closes all descriptors now,
+  // not when the last task that knows this pass is destroyed on its worker.
+  void release();
+
   // After the end:
   const std::shared_ptr<LayerTree>& tree() const { return tree_; }
   Planner& planner() { return *planner_; }

@@ -207,7 +207,7 @@ void LayerPass::stream_open_file() {
 
 void LayerPass::write_streamed(bool last) {
   auto write = [self = shared_from_this(), file = streamed_, slab = slab_, last,
-                pieces = std::exchange(streamed_pieces_, {})] {
+                pieces = std::exchange(streamed_pieces_, {})]() mutable {
     Status status;
     if (!self->stopped()) {
       const auto start = std::chrono::steady_clock::now();
@@ -215,6 +215,7 @@ void LayerPass::write_streamed(bool last) {
       if (status.ok() && last) status = file->finish(self->context_);
       self->write_nanoseconds_ += nanoseconds_since(start);
     }
+    file.reset();  // its descriptors must be closed when the pass counts as ended
     self->drain_done(true, std::move(status));
   };
   if (inline_) {
@@ -233,10 +234,12 @@ void LayerPass::flush_batch() {
     batch_.reset();
     return;
   }
-  auto write = [self = shared_from_this(), batch = std::shared_ptr<WriteBatch>(std::move(batch_))] {
+  auto write = [self = shared_from_this(),
+                batch = std::shared_ptr<WriteBatch>(std::move(batch_))]() mutable {
     const auto start = std::chrono::steady_clock::now();
     Status status = batch->run(self->context_, self->stop_);
     self->write_nanoseconds_ += nanoseconds_since(start);
+    batch.reset();  // as above
     self->drain_done(true, std::move(status));
   };
   if (inline_) {
