@@ -45,7 +45,8 @@ class Writer {
   void text(std::string_view text) {
     number<uint64_t>(strings_);
     number<uint32_t>(static_cast<uint32_t>(text.size()));
-    std::memcpy(string_, text.data(), text.size());
+    // memcpy(3) wants no null pointer, which an empty view may be.
+    if (!text.empty()) std::memcpy(string_, text.data(), text.size());
     string_ += text.size();
     strings_ += text.size();
   }

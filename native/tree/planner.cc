@@ -87,12 +87,27 @@ Status Planner::clean(const Entry& entry, std::string_view path,
 
 Result<const PlanStep*> Planner::add(const Entry& entry) {
   clear_step();
-  if (doubt_) return &step_;
+  if (doubt_) {
+    OCIUNPACK_TRY(collect_marks(entry));
+    return &step_;
+  }
   auto step = plan(entry);
   if (step.ok() || !doubt_) return step;
   // What the step has done to directories still holds, the entry itself is passed over.
   step_.kind = PlanStep::Kind::kSkip;
   return &step_;
+}
+
+// After a doubt: what settle must know to tell what the lower layers still show.
+Status Planner::collect_marks(const Entry& entry) {
+  OCIUNPACK_TRY(clean(entry, entry.path, &components_));
+  if (components_.empty()) return {};
+  OCIUNPACK_ASSIGN(const bool marked, take_mark(entry));
+  if (marked || entry.type != EntryType::kDirectory) return {};
+  NodeId at = kRootNode;
+  for (const std::string_view name : components_) at = tree_->find_or_add(at, name);
+  tree_->node(at).named_directory = true;
+  return {};
 }
 
 void Planner::clear_step() {

@@ -124,6 +124,7 @@ class Planner {
                std::vector<std::string_view>* components);
   Result<bool> take_mark(const Entry& entry);
   Result<const PlanStep*> plan(const Entry& entry);
+  Status collect_marks(const Entry& entry);
   void clear_step();
   Status walk(const Entry& entry, const std::vector<std::string_view>& components, Purpose purpose);
   Result<bool> follow_lower(const Entry& entry, std::string_view name, Purpose purpose,

@@ -74,7 +74,7 @@ Status Settler::resolve_marks() {
     if (below_ != nullptr) {
       const bool follow = symlink_parents_ == SymlinkParents::kFollow;
       MergedWalk walk = walk_merged(below_.get(), resolved.directory, follow, true,
-                                    own_directory(mark.directory));
+                                    own_directories(mark.directory));
       if (walk.loop) {
         return input_error(Code::ERR_INVALID_ENTRY, "whiteout", mark_path(mark),
                            "more than 40 symlinks in the path: a loop");
@@ -100,16 +100,15 @@ Status Settler::resolve_marks() {
   return {};
 }
 
-// How many first components of a mark's directory name a directory that an entry of this layer has
-// named: what the layer says of `lib/` is not about the `usr/lib` that a lower layer's symlink led
-// to.
-size_t Settler::own_directory(const std::vector<std::string>& path) const {
-  size_t own = 0;
+// Which components of a mark's directory an entry of this layer has named as a directory: what the
+// layer says of its own `lib/` is not about the `usr/lib` that a lower layer's symlink led to.
+std::vector<bool> Settler::own_directories(const std::vector<std::string>& path) const {
+  std::vector<bool> own;
   NodeId at = kRootNode;
-  for (size_t i = 0; i < path.size(); ++i) {
-    at = tree_->find_any(at, path[i]);
+  for (const std::string& name : path) {
+    at = tree_->find_any(at, name);
     if (at == kNoNode) break;
-    if (tree_->node(at).named_directory) own = i + 1;
+    own.push_back(tree_->node(at).named_directory);
   }
   return own;
 }

@@ -88,7 +88,7 @@ class Settler {
   void inherit_attributes();
   bool was_cut(const std::vector<std::string_view>& path) const;
   NodeId ensure_directory(const std::vector<std::string_view>& path);
-  size_t own_directory(const std::vector<std::string>& path) const;
+  std::vector<bool> own_directories(const std::vector<std::string>& path) const;
   void clear_the_way(const std::vector<std::string_view>& directory);
   void hide_in_mask(const std::vector<std::string_view>& path, std::string_view name);
 
@@ -100,7 +100,7 @@ class Settler {
   std::shared_ptr<LayerTree> mask_;
   std::shared_ptr<const TreeView> lower_;
   std::vector<ResolvedMark> marks_;
-  std::vector<NodeId> more_links_;  // names that settle itself has given to copied inodes
+  std::vector<NodeId> more_links_;  // names that settle itself has linked
   SettlePlan plan_;
 };
 

@@ -124,6 +124,7 @@ Result<bool> Settler::link_one_deferred(const PendingLink& link) {
     return true;
   }
   tree_->place(link.name, inode);
+  more_links_.push_back(link.name);
   return true;
 }
 
@@ -173,8 +174,11 @@ Result<Settler::Target> Settler::walk_target(const PendingLink& link) const {
 
 // Copies and links on disk: an inode is copied to its home, its other names are linked to that.
 void Settler::plan_links() {
-  std::vector<NodeId> names = planner_->unsettled_links();
-  names.insert(names.end(), more_links_.begin(), more_links_.end());
+  std::vector<NodeId> names = more_links_;
+  for (const NodeId id : planner_->unsettled_links()) {
+    // Some have been named again since, and link to a file of this layer already.
+    if (tree_->present(id) && tree_->inode_of(id).copied_up) names.push_back(id);
+  }
   std::unordered_set<NodeId> seen;
   std::vector<SettlePlan::Link> links;
   for (const NodeId id : names) {

@@ -1,6 +1,5 @@
 #include "tree/view.h"
 
-#include <algorithm>
 #include <unordered_set>
 
 namespace ociunpack {
@@ -104,7 +103,7 @@ std::vector<std::string_view> split_path(std::string_view path) {
 }
 
 MergedWalk walk_merged(const TreeView* view, const std::vector<std::string_view>& components,
-                       bool follow, bool follow_last, size_t keep) {
+                       bool follow, bool follow_last, const std::vector<bool>& keep) {
   MergedWalk walk;
   std::vector<std::optional<MergedNode>> nodes{merged_root(view)};
   std::vector<std::string_view> pending(components.rbegin(), components.rend());
@@ -121,9 +120,10 @@ MergedWalk walk_merged(const TreeView* view, const std::vector<std::string_view>
     }
     std::optional<MergedNode> child;
     if (nodes.back() && nodes.back()->is_directory()) child = merged_child(*nodes.back(), name);
-    const bool kept = pending.size() >= components.size() - std::min(keep, components.size());
-    if (child && child->type() == NodeType::kSymlink && (!pending.empty() || follow_last) &&
-        (!kept || symlinks > 0)) {
+    const size_t at = components.size() - pending.size() - 1;  // while no symlink was followed
+    const bool kept = symlinks == 0 && at < keep.size() && keep[at];
+    if (child && child->type() == NodeType::kSymlink && !kept &&
+        (!pending.empty() || follow_last)) {
       walk.met_symlink = true;
       if (follow) {
         if (++symlinks > kMaxSymlinks) {

@@ -73,10 +73,10 @@ struct MergedWalk {
 
 // Walks `components` from the root. `follow` says whether symlinks on the way are followed (the
 // last component only with `follow_last`); without it they count as what they are: not directories.
-// Components that do not exist are kept as they are, `..` goes up and stops at the root. The first
-// `keep` components are never followed.
+// Components that do not exist are kept as they are, `..` goes up and stops at the root. Component
+// i is not followed where keep[i] is true and no symlink before it was.
 MergedWalk walk_merged(const TreeView* view, const std::vector<std::string_view>& components,
-                       bool follow, bool follow_last, size_t keep = 0);
+                       bool follow, bool follow_last, const std::vector<bool>& keep = {});
 
 // Splits at '/', leaving out empty components and ".".
 std::vector<std::string_view> split_path(std::string_view path);
