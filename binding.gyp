@@ -30,6 +30,7 @@
       # The system's zlib and OpenSSL, not the headers of Node that node-gyp adds.
       "include_dirs!": ["<(node_root_dir)/include/node", "<(node_root_dir)/src", "<(node_root_dir)/deps/openssl/config", "<(node_root_dir)/deps/openssl/openssl/include", "<(node_root_dir)/deps/uv/include", "<(node_root_dir)/deps/zlib", "<(node_root_dir)/deps/v8/include"],
       "include_dirs": ["."],
+      "defines": ["OCIUNPACK_FAULT_INJECTION"],
       "libraries": ["-lz", "-lcrypto", "-l:libzstd.a", "-ldl", "-lpthread"],
       "ldflags!": ["-rdynamic"]
     },

@@ -11,6 +11,7 @@
 #include "apply/directory.h"
 #include "apply/remove.h"
 #include "apply/root_dir.h"
+#include "base/sys.h"
 
 namespace ociunpack {
 namespace {
@@ -68,7 +69,7 @@ class FlatMerge {
       }
       if (type == NodeType::kWhiteout) continue;
       const std::string name(node.name);
-      if (::renameat(from.fd.get(), name.c_str(), to.fd.get(), name.c_str()) != 0) {
+      if (sys::renameat(from.fd.get(), name.c_str(), to.fd.get(), name.c_str()) != 0) {
         return system_error(errno, "renameat", tree_.path(child));
       }
     }

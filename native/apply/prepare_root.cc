@@ -14,9 +14,11 @@ namespace ociunpack {
 namespace {
 
 Status check_empty(int fd, const std::string& directory) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(
-      ::fdopendir(sys::openat(fd, ".", O_RDONLY | O_DIRECTORY)), ::closedir);
+  UniqueFd own(sys::openat(fd, ".", O_RDONLY | O_DIRECTORY));
+  if (!own.valid()) return system_error(errno, "openat", directory);
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(own.get()), ::closedir);
   if (!stream) return system_error(errno, "fdopendir", directory);
+  own.release();  // the stream's now
   while (const dirent* entry = ::readdir(stream.get())) {
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") {

@@ -1,6 +1,6 @@
-// The system calls that write a layer, each as a thin inline wrapper: -1 and errno on failure, EINTR
-// retried where the call may simply be made again. In builds with OCIUNPACK_FAULT_INJECTION a hook
-// is asked first, so that tests can make any call fail in its turn.
+// The system calls that write a layer, each as a thin inline wrapper: -1 and errno on failure,
+// EINTR retried where the call may simply be made again. In builds with OCIUNPACK_FAULT_INJECTION a
+// hook is asked first, so that tests can make any call fail in its turn.
 #pragma once
 
 #include <fcntl.h>
@@ -15,106 +15,91 @@
 namespace ociunpack::sys {
 
 #ifdef OCIUNPACK_FAULT_INJECTION
-// Defined by the test build: the errno that `call` is to fail with now, or 0.
+// Defined by the test build: what `call` is to do now. 0: be made; an errno: fail with it without
+// being made; kShortWrite: of a write, to write one byte only.
 int inject(const char* call);
-#define OCIUNPACK_SYS_INJECT(call)               \
-  do {                                           \
-    if (const int injected = inject(call)) {     \
-      errno = injected;                          \
-      return -1;                                 \
-    }                                            \
-  } while (0)
+inline constexpr int kShortWrite = -1;
+inline bool fails(const char* call) {
+  const int injected = inject(call);
+  if (injected > 0) errno = injected;
+  return injected > 0;
+}
+inline bool is_short(const char* call) { return inject(call) == kShortWrite; }
+#define OCIUNPACK_SYS(call, expression) (fails(call) ? -1 : (expression))
+#define OCIUNPACK_SYS_SHORT(call) is_short(call)
 #else
-#define OCIUNPACK_SYS_INJECT(call) \
-  do {                             \
-  } while (0)
+#define OCIUNPACK_SYS(call, expression) (expression)
+#define OCIUNPACK_SYS_SHORT(call) false
 #endif
 
 inline int openat(int directory, const char* path, int flags, mode_t mode = 0) {
-  OCIUNPACK_SYS_INJECT("openat");
   for (;;) {
-    const int fd = ::openat(directory, path, flags | O_CLOEXEC, mode);
+    const int fd = OCIUNPACK_SYS("openat", ::openat(directory, path, flags | O_CLOEXEC, mode));
     if (fd >= 0 || errno != EINTR) return fd;
   }
 }
 inline ssize_t pwritev(int fd, const iovec* pieces, int count, off_t offset) {
-  OCIUNPACK_SYS_INJECT("pwritev");
+  if (OCIUNPACK_SYS_SHORT("short pwritev")) return ::pwrite(fd, pieces->iov_base, 1, offset);
   for (;;) {
-    const ssize_t written = ::pwritev(fd, pieces, count, offset);
+    const ssize_t written = OCIUNPACK_SYS("pwritev", ::pwritev(fd, pieces, count, offset));
     if (written >= 0 || errno != EINTR) return written;
   }
 }
 inline ssize_t pwrite(int fd, const void* bytes, size_t size, off_t offset) {
-  OCIUNPACK_SYS_INJECT("pwrite");
+  if (OCIUNPACK_SYS_SHORT("short pwrite")) size = size < 1 ? size : 1;
   for (;;) {
-    const ssize_t written = ::pwrite(fd, bytes, size, offset);
+    const ssize_t written = OCIUNPACK_SYS("pwrite", ::pwrite(fd, bytes, size, offset));
     if (written >= 0 || errno != EINTR) return written;
   }
 }
 inline int ftruncate(int fd, off_t size) {
-  OCIUNPACK_SYS_INJECT("ftruncate");
   for (;;) {
-    const int result = ::ftruncate(fd, size);
+    const int result = OCIUNPACK_SYS("ftruncate", ::ftruncate(fd, size));
     if (result == 0 || errno != EINTR) return result;
   }
 }
 inline int fchown(int fd, uid_t uid, gid_t gid) {
-  OCIUNPACK_SYS_INJECT("fchown");
-  return ::fchown(fd, uid, gid);
+  return OCIUNPACK_SYS("fchown", ::fchown(fd, uid, gid));
 }
 inline int fchownat(int directory, const char* name, uid_t uid, gid_t gid) {
-  OCIUNPACK_SYS_INJECT("fchownat");
-  return ::fchownat(directory, name, uid, gid, AT_SYMLINK_NOFOLLOW);
+  return OCIUNPACK_SYS("fchownat", ::fchownat(directory, name, uid, gid, AT_SYMLINK_NOFOLLOW));
 }
-inline int fchmod(int fd, mode_t mode) {
-  OCIUNPACK_SYS_INJECT("fchmod");
-  return ::fchmod(fd, mode);
-}
+inline int fchmod(int fd, mode_t mode) { return OCIUNPACK_SYS("fchmod", ::fchmod(fd, mode)); }
 inline int fchmodat(int directory, const char* name, mode_t mode) {
-  OCIUNPACK_SYS_INJECT("fchmodat");
-  return ::fchmodat(directory, name, mode, 0);
+  return OCIUNPACK_SYS("fchmodat", ::fchmodat(directory, name, mode, 0));
 }
 inline int futimens(int fd, const timespec times[2]) {
-  OCIUNPACK_SYS_INJECT("futimens");
-  return ::futimens(fd, times);
+  return OCIUNPACK_SYS("futimens", ::futimens(fd, times));
 }
 inline int utimensat(int directory, const char* name, const timespec times[2]) {
-  OCIUNPACK_SYS_INJECT("utimensat");
-  return ::utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW);
+  return OCIUNPACK_SYS("utimensat", ::utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW));
 }
 inline int fsetxattr(int fd, const char* name, const void* value, size_t size) {
-  OCIUNPACK_SYS_INJECT("fsetxattr");
-  return ::fsetxattr(fd, name, value, size, 0);
+  return OCIUNPACK_SYS("fsetxattr", ::fsetxattr(fd, name, value, size, 0));
 }
 inline int lsetxattr(const char* path, const char* name, const void* value, size_t size) {
-  OCIUNPACK_SYS_INJECT("lsetxattr");
-  return ::lsetxattr(path, name, value, size, 0);
+  return OCIUNPACK_SYS("lsetxattr", ::lsetxattr(path, name, value, size, 0));
 }
 inline int mkdirat(int directory, const char* name, mode_t mode) {
-  OCIUNPACK_SYS_INJECT("mkdirat");
-  return ::mkdirat(directory, name, mode);
+  return OCIUNPACK_SYS("mkdirat", ::mkdirat(directory, name, mode));
 }
 inline int mknodat(int directory, const char* name, mode_t mode, dev_t device) {
-  OCIUNPACK_SYS_INJECT("mknodat");
-  return ::mknodat(directory, name, mode, device);
+  return OCIUNPACK_SYS("mknodat", ::mknodat(directory, name, mode, device));
 }
 inline int symlinkat(const char* target, int directory, const char* name) {
-  OCIUNPACK_SYS_INJECT("symlinkat");
-  return ::symlinkat(target, directory, name);
+  return OCIUNPACK_SYS("symlinkat", ::symlinkat(target, directory, name));
 }
 inline int linkat(int from, const char* from_name, int to, const char* to_name) {
-  OCIUNPACK_SYS_INJECT("linkat");
-  return ::linkat(from, from_name, to, to_name, 0);
+  return OCIUNPACK_SYS("linkat", ::linkat(from, from_name, to, to_name, 0));
 }
 inline int renameat(int from, const char* from_name, int to, const char* to_name) {
-  OCIUNPACK_SYS_INJECT("renameat");
-  return ::renameat(from, from_name, to, to_name);
+  return OCIUNPACK_SYS("renameat", ::renameat(from, from_name, to, to_name));
 }
 inline int unlinkat(int directory, const char* name, int flags) {
-  OCIUNPACK_SYS_INJECT("unlinkat");
-  return ::unlinkat(directory, name, flags);
+  return OCIUNPACK_SYS("unlinkat", ::unlinkat(directory, name, flags));
 }
 
-#undef OCIUNPACK_SYS_INJECT
+#undef OCIUNPACK_SYS
+#undef OCIUNPACK_SYS_SHORT
 
 }  // namespace ociunpack::sys

@@ -83,7 +83,7 @@ class Settler {
   Status refuse_link(const PendingLink& link, Code code, const char* why) const;
   std::optional<MergedNode> lower_at(const std::string& path, uint64_t entry) const;
   bool lower_visible_at(const std::vector<std::string_view>& path, uint64_t entry) const;
-  void name_in_this_layer(const std::vector<std::string_view>& path, InodeId inode);
+  void name_in_this_layer(const std::vector<std::string_view>& path, const MergedNode& source);
   void plan_links();
   void inherit_attributes();
   bool was_cut(const std::vector<std::string_view>& path) const;

@@ -60,23 +60,25 @@ Status Settler::link_lower_targets() {
       return refuse_link(link, Code::ERR_INVALID_ENTRY, "is a directory");
     }
     if (tree_->node(link.name).inode == link.inode) {
-      const InodeId inode = planner_->copy_of(*source, link.name);
-      tree_->place(link.name, inode);
-      if (link.via == kNoInode) name_in_this_layer(split_path(link.target_path), inode);
+      tree_->place(link.name, planner_->copy_of(*source, link.name));
     }
+    // Also where something else has taken the link's place since: a target that is linked belongs
+    // to the layer, whichever way it was planned.
+    if (link.via == kNoInode) name_in_this_layer(split_path(link.target_path), *source);
     found.emplace(link.inode, *std::move(source));
   }
   return {};
 }
 
 // The target's own path belongs to this layer then, unless the layer has put something else there.
-void Settler::name_in_this_layer(const std::vector<std::string_view>& path, InodeId inode) {
+void Settler::name_in_this_layer(const std::vector<std::string_view>& path,
+                                 const MergedNode& source) {
   if (was_cut(path)) return;
   const NodeId above = ensure_directory({path.begin(), path.end() - 1});
   if (above == kNoNode) return;
   const NodeId id = tree_->find_or_add(above, path.back());
   if (tree_->present(id)) return;
-  tree_->place(id, inode);
+  tree_->place(id, planner_->copy_of(source, id));
   more_links_.push_back(id);
 }
 
@@ -120,7 +122,7 @@ Result<bool> Settler::link_one_deferred(const PendingLink& link) {
   if (inode == kNoInode) {
     inode = planner_->copy_of(*target.lower, link.name);
     tree_->place(link.name, inode);
-    name_in_this_layer(target.path, inode);
+    name_in_this_layer(target.path, *target.lower);
     return true;
   }
   tree_->place(link.name, inode);
