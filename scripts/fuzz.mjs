@@ -133,6 +133,7 @@ await script(async () => {
   if (unknown !== undefined) {
     throw new ScriptError(`no target ${unknown}; there are ${Object.keys(targets).join(', ')}`);
   }
+  /** @type {{ name: string, program: string }[]} */
   const programs = [];
   for (const name of names) {
     programs.push({ name, program: await build(name) });
