@@ -1,7 +1,9 @@
 #include "apply/whiteout.h"
 
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 
+#include <cstdio>
 #include <string>
 
 #include "apply/metadata.h"
@@ -16,6 +18,15 @@ constexpr const char* kOpaqueUser = "user.overlay.opaque";
 
 bool uses_user_xattrs(const ApplyContext& context) {
   return context.format == Format::kOverlayUserxattr;
+}
+
+// Older kernels would show a whiteout by xattr as an empty file.
+bool kernel_knows_xattr_whiteouts() {
+  utsname system{};
+  unsigned major = 0, minor = 0;
+  if (::uname(&system) != 0) return false;
+  if (std::sscanf(system.release, "%u.%u", &major, &minor) != 2) return false;
+  return major > 6 || (major == 6 && minor >= 8);
 }
 
 // An empty file: aufs' markers, and overlayfs' whiteouts where devices are not permitted.
@@ -70,7 +81,14 @@ Status write_whiteout(const ApplyContext& context, const DirHandle& directory,
   }
   // mknod(2) of 0:0 is allowed to everybody since Linux 5.8 (fs/namei.c, is_whiteout).
   if (sys::mknodat(directory.fd.get(), CName(name).c_str(), S_IFCHR, makedev(0, 0)) != 0) {
-    if (errno != EPERM) return system_error(errno, "mknodat", path_in(directory, name), "whiteout");
+    const int error = errno;
+    if (error != EPERM) return system_error(error, "mknodat", path_in(directory, name), "whiteout");
+    if (!kernel_knows_xattr_whiteouts()) {
+      return system_error(
+          error, "mknodat", path_in(directory, name),
+          "whiteout: devices 0:0 are not permitted here, and only Linux 6.8 and later "
+          "knows whiteouts without them; use format 'flat'");
+    }
     OCIUNPACK_TRY(write_xattr_whiteout(context, directory, name));
   }
   return date(context, directory, std::string(name));
@@ -91,11 +109,12 @@ Status mark_opaque(const ApplyContext& context, const DirHandle& directory) {
   }
   const char* name = uses_user_xattrs(context) ? kOpaqueUser : kOpaqueTrusted;
   if (sys::fsetxattr(directory.fd.get(), name, "y", 1) == 0) return {};
-  Error failed = system_error(errno, "fsetxattr", directory.path, name);
-  if (errno == ENOTSUP) {
+  const int error = errno;
+  Error failed = system_error(error, "fsetxattr", directory.path, name);
+  if (error == ENOTSUP) {
     failed.code = Code::ERR_XATTR_UNSUPPORTED;
     failed.detail += ": this file system cannot hold overlayfs layers";
-  } else if (errno == EPERM) {
+  } else if (error == EPERM) {
     failed.detail += ": needs CAP_SYS_ADMIN of the host; format 'overlay-userxattr' does not";
   }
   return failed;

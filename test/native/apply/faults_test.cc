@@ -2,7 +2,10 @@
 // tells of it, or with the right result; its directories can be removed, and no descriptor is lost.
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +20,7 @@
 #include "../check.h"
 #include "../tar/tar_builder.h"
 #include "apply/remove.h"
+#include "apply/whiteout.h"
 #include "base/sys.h"
 #include "pipeline/layer_job.h"
 #include "scratch.h"
@@ -262,6 +266,60 @@ void fail_each_call(Format format, int error, const char* name) {
                what + (unpacked.error ? "went on" : "as if nothing had happened"));
   }
   CHECK(calls > (error == sys::kShortWrite ? 3 : 60));
+}
+
+// Where mknod(2) is refused: files with an xattr, which the kernel must take for whiteouts.
+TEST(whiteouts_without_devices) {
+  if (!is_root()) SKIP("needs root: trusted.*, mount");
+  Scratch scratch;
+  scratch.directory("low");
+  scratch.put_file("low/gone", "gone");
+  scratch.put_file("low/stays", "stays");
+  scratch.directory("low/d");
+  scratch.put_file("low/d/gone", "gone");
+  const DirRef top = scratch.directory("top");
+  const DirRef inner = scratch.directory("top/d");
+  scratch.directory("empty");
+  scratch.directory("merged");
+  for (const DirRef& directory : {top, inner}) {
+    error_to_inject = EPERM;
+    turn = 1;
+    counting = true;
+    const Status written = write_whiteout(scratch.context, *directory, "gone");
+    counting = false;
+    CHECK_EQ(std::string(failed_call.load()), "mknodat");
+    if (!written.ok() && written.error().detail.find("6.8") != std::string::npos) {
+      SKIP("this kernel does not know whiteouts without devices");
+    }
+    REQUIRE_OK(written);
+  }
+  CHECK_EQ(scratch.look("top/gone").st_mode & S_IFMT, S_IFREG);
+  CHECK_EQ(scratch.look("top/gone").st_size, 0);
+  CHECK_EQ(scratch.xattr("top/gone", "trusted.overlay.whiteout"), "y");
+  CHECK_EQ(scratch.xattr("top", "trusted.overlay.opaque"), "x");
+  CHECK_EQ(scratch.xattr("top/d", "trusted.overlay.opaque"), "x");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const std::string options = "lowerdir=" + scratch.host("top") + ":" + scratch.host("low");
+    const std::string merged = scratch.host("merged");
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("overlay", merged.c_str(), "overlay", MS_RDONLY, options.c_str()) != 0) {
+      ::_exit(77);
+    }
+    std::string names;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(merged)) {
+      names += entry.path().string().substr(merged.size()) + " ";
+    }
+    ::_exit(names == "/d /stays " || names == "/stays /d " ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) SKIP("overlayfs cannot be mounted here");
+  CHECK_EQ(status, 0);
+  // An opaque directory stays opaque.
+  REQUIRE_OK(mark_opaque(scratch.context, *inner));
+  CHECK_EQ(scratch.xattr("top/d", "trusted.overlay.opaque"), "y");
 }
 
 TEST(each_call_fails_with_enospc) {
