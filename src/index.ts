@@ -81,6 +81,7 @@ export {
   type LayerInfo,
 } from './unpack/inspect-image.js';
 export type { LayerSource } from './unpack/layer-source.js';
+export { defaultMemoryBudget, setMemoryBudget } from './unpack/memory.js';
 export { type MountImageOptions, mountImage, unmount } from './unpack/mount-image.js';
 export {
   type CommonOptions,

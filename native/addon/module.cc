@@ -16,6 +16,7 @@
 #include "apply/scan_tree.h"
 #include "decode/decoder.h"
 #include "pipeline/scheduler.h"
+#include "pipeline/slab.h"
 #include "tree/index.h"
 
 namespace ociunpack::addon {
@@ -55,6 +56,27 @@ Napi::Value decoders(const Napi::CallbackInfo& info) {
 
 Napi::Value workers(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), Scheduler::default_concurrency());
+}
+
+Napi::Value set_memory_budget(const Napi::CallbackInfo& info) {
+  const double bytes = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+  // 2^53: beyond that a number is not exact.
+  if (!(bytes >= 1 && bytes <= 9007199254740992.0)) {
+    Napi::TypeError::New(info.Env(), "bytes: is not a positive number")
+        .ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+  SlabPool::instance().set_budget(static_cast<size_t>(bytes));
+  return info.Env().Undefined();
+}
+
+Napi::Value memory(const Napi::CallbackInfo& info) {
+  const SlabPool& pool = SlabPool::instance();
+  auto object = Napi::Object::New(info.Env());
+  object.Set("budget", static_cast<double>(pool.budget()));
+  object.Set("inUse", static_cast<double>(pool.in_use()));
+  object.Set("peak", static_cast<double>(pool.peak_in_use()));
+  return object;
 }
 
 Napi::Value create_group(const Napi::CallbackInfo& info) {
@@ -149,6 +171,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   };
   add("errorCodes", error_codes);
   add("decoders", decoders);
+  add("setMemoryBudget", set_memory_budget);
+  add("memory", memory);
   add("workers", workers);
   add("createGroup", create_group);
   add("startLayer", start_layer);

@@ -81,7 +81,7 @@ void Scheduler::enqueue(const GroupRef& group, TaskClass task_class, Task task, 
       group->listed_ = true;
       pending_.push_back(group);
     }
-    if (group->running_ < group->concurrency_) {
+    if (group->runnable()) {
       wake = sleeping_ > 0;
       // Not being able to start another worker is no failure: those that run will get to the task.
       if (!wake && workers_.size() < target_) start_worker();
@@ -108,13 +108,13 @@ int Scheduler::start_worker() {
 
 bool Scheduler::has_runnable() const {
   return std::any_of(pending_.begin(), pending_.end(),
-                     [](const GroupRef& group) { return group->running_ < group->concurrency_; });
+                     [](const GroupRef& group) { return group->runnable(); });
 }
 
 Scheduler::GroupRef Scheduler::runnable_group() {
   for (size_t i = 0; i < pending_.size(); i++) {
     const size_t index = (turn_ + i) % pending_.size();
-    if (pending_[index]->running_ < pending_[index]->concurrency_) {
+    if (pending_[index]->runnable()) {
       turn_ = index + 1;  // the next call's turn
       return pending_[index];
     }

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
@@ -28,6 +29,8 @@ class Scheduler {
   static constexpr unsigned kMaxWorkers = 64;
   // Tasks that one slab gives to the drains: its hash and its batch of writes.
   static constexpr size_t kDrainTasksPerSlab = 2;
+  // Group::flood_mark() is at least this: 64 slabs, 16 MiB.
+  static constexpr size_t kFloodTasks = 64 * kDrainTasksPerSlab;
 
   // The tasks of one unpack call. Any thread; shared by all that post to it.
   class Group {
@@ -38,6 +41,10 @@ class Scheduler {
     // More drain work than this waiting: drains go before decodes. Two slabs' worth for each
     // worker.
     size_t high_water() const { return size_t{2} * kDrainTasksPerSlab * concurrency_; }
+    // More than this waiting: no decodes, even where a worker has nothing else to do. One strand
+    // that is slower than all decoding (a large file on a slow disk) would gather the whole memory
+    // budget behind it, and win nothing.
+    size_t flood_mark() const { return std::max(kFloodTasks, 2 * high_water()); }
 
    private:
     friend class Scheduler;
@@ -56,6 +63,10 @@ class Scheduler {
     };
     explicit Group(unsigned concurrency) : concurrency_(concurrency) {}
     bool has_pending() const { return !drains_.empty() || !decodes_.empty(); }
+    bool runnable() const {
+      return running_ < concurrency_ &&
+             (!drains_.empty() || (!decodes_.empty() && drain_backlog() <= flood_mark()));
+    }
 
     const unsigned concurrency_;
     std::atomic<size_t> drain_backlog_{0};

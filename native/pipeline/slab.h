@@ -64,7 +64,7 @@ class SlabRef {
 class SlabPool {
  public:
   static constexpr size_t kSlabBytes = 256 << 10;
-  static constexpr size_t kDefaultBudget = 64 << 20;
+  static constexpr size_t kDefaultBudget = 128 << 20;
   static constexpr size_t kKeptFreeBytes = 16 << 20;
 
   explicit SlabPool(size_t budget = kDefaultBudget, size_t slab_bytes = kSlabBytes,

@@ -182,6 +182,13 @@ export interface Binding {
   decoders(): { gzip: 'isa-l' | 'zlib'; zstd: string; isal: boolean };
   /** Processors that this process may use, by affinity and cgroup. */
   workers(): number;
+  /**
+   * Bytes of slabs (uncompressed tar between decoding and writing) that the whole process may hold: at least one slab
+   * of 256 KiB. A lower budget takes effect as slabs come back.
+   */
+  setMemoryBudget(bytes: number): void;
+  /** Bytes of slabs: what may be held, what is held, and the most that was. */
+  memory(): { budget: number; inUse: number; peak: number };
   /** `concurrency` from 0 (as many as workers()) to 64. */
   createGroup(concurrency: number): Group;
   startLayer(options: LayerOptions): LayerJob;
