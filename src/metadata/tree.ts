@@ -8,6 +8,7 @@ import path from 'node:path';
 import type { RootDatabase } from 'lmdb';
 import { UnpackError } from '../errors.js';
 import { type Bucket, buckets, type RawStore } from './schema.js';
+import { withWriteLock } from './write-lock.js';
 
 const require = createRequire(import.meta.url);
 
@@ -60,15 +61,18 @@ export class Tree implements RawStore {
       }
       // Loaded only where a store is opened: it takes longer to load than all of our own code.
       const { open } = require('lmdb') as typeof import('lmdb');
-      this.#database = open<unknown, string>(directory, {
-        noSubdir: false,
-        readOnly: options.readOnly,
-        noSync: !options.sync,
-        overlappingSync: false,
-        maxReaders,
-        encoding: 'json',
-        keyEncoder: utf8Keys,
-      });
+      const opening = () =>
+        open<unknown, string>(directory, {
+          noSubdir: false,
+          readOnly: options.readOnly,
+          noSync: !options.sync,
+          overlappingSync: false,
+          maxReaders,
+          encoding: 'json',
+          keyEncoder: utf8Keys,
+        });
+      // In a write transaction it is locked already.
+      this.#database = writing.has(directory) ? opening() : withWriteLock(directory, opening);
       if (!isThere && options.sync) {
         syncDirectory(directory);
         syncDirectory(path.dirname(directory));
@@ -109,7 +113,10 @@ export class Tree implements RawStore {
     writing.add(this.#directory);
     try {
       // Boxed: a bare result could be lmdb's mark for aborting, or a promise that it would wait for.
-      return this.#database.transactionSync(() => ({ result: synchronous(work()) })).result;
+      return withWriteLock(
+        this.#directory,
+        () => this.#database.transactionSync(() => ({ result: synchronous(work()) })).result,
+      );
     } catch (error) {
       throw this.#errorOf(error);
     } finally {

@@ -1,0 +1,37 @@
+// Nobody opens the tree while somebody commits. When the lmdb package opens an environment it writes the number of the
+// last transaction that it has read into the lock region that all processes share (mdb_env_open2, mti_txnid; LMDB
+// itself does so for the first opener alone). A transaction that another process commits between the two is then
+// overwritten by the next one, though it had been reported as committed.
+
+import { closeSync, openSync } from 'node:fs';
+import path from 'node:path';
+import { loadBinding } from '../native/index.js';
+
+const pause = new Int32Array(new SharedArrayBuffer(4));
+const pauseMilliseconds = 1;
+
+/** Runs `work` while no other process or thread is in here for the same directory; a killed one does not stay in. */
+export function withWriteLock<T>(directory: string, work: () => T): T {
+  const descriptor = openLock(path.join(directory, 'write.lock'));
+  try {
+    while (!loadBinding().tryLock(descriptor)) {
+      Atomics.wait(pause, 0, 0, pauseMilliseconds);
+    }
+    return work();
+  } finally {
+    closeSync(descriptor); // lets go of it
+  }
+}
+
+function openLock(file: string): number {
+  try {
+    return openSync(file, 'a', 0o600);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') {
+      throw error;
+    }
+    // Who may only read locks it as well (flock(2)).
+    return openSync(file, 'r');
+  }
+}
