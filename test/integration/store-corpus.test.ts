@@ -62,6 +62,9 @@ describe.skipIf(corpus === '' || images.length === 0 || process.geteuid?.() !== 
     { timeout },
     async () => {
       const root = path.join(work, 'store');
+      const importer = await Store.open(root);
+      await importer.import(`oci:${path.join(corpus, 'debian-node')}`, { name: 'debian-node' });
+      await importer.close();
       const inside = (...args: string[]) =>
         runCommand(['run', '--root', root, 'debian-node', ...args]);
       const node = await inside(
