@@ -95,7 +95,7 @@ describe.skipIf(corpus === '' || images.length === 0 || process.geteuid?.() !== 
         expect(await readdir(path.join(root, 'snapshots'))).toHaveLength(before - 1);
         expect(await readdir(path.join(root, 'bundles'))).toEqual([]);
         expect(store.containers.list()).toEqual([]);
-        for (const name of images) {
+        for (const { name } of store.images.list()) {
           store.images.remove(name);
         }
         await store.gc();
