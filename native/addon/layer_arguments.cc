@@ -157,8 +157,9 @@ Napi::Value to_js(Napi::Env env, const LayerResult& result) {
   const std::pair<const char*, double> all_times[] = {
       {"read", result.times.read},     {"decode", result.times.decode},
       {"hash", result.times.hash},     {"parse", result.times.parse},
-      {"write", result.times.write},   {"finish", result.times.finish},
-      {"settle", result.times.settle}, {"wall", result.times.wall}};
+      {"create", result.times.create}, {"write", result.times.write},
+      {"finish", result.times.finish}, {"settle", result.times.settle},
+      {"wall", result.times.wall}};
   for (const auto& [name, time] : all_times) times.Set(name, time);
   object.Set("times", times);
   return object;

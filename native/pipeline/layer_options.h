@@ -72,7 +72,8 @@ struct LayerTimes {
   double decode = 0;
   double hash = 0;    // blob and diffID
   double parse = 0;   // tar and plan, making directories included
-  double write = 0;   // files, links, symlinks, devices
+  double create = 0;  // files: openat(2), mknod(2)
+  double write = 0;   // their content and metadata; links, symlinks, devices
   double finish = 0;  // metadata of directories
   double settle = 0;
   double wall = 0;  // from start() to done, settle not included

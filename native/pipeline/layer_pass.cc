@@ -142,6 +142,7 @@ Result<LayerPass::Next> LayerPass::advance() {
       if (outstanding_.load() > 0) return Next::kWait;
       result_.times.wall = milliseconds_since(started_);
       result_.times.hash = static_cast<double>(hash_nanoseconds_.load()) / 1e6;
+      result_.times.create = static_cast<double>(create_nanoseconds_.load()) / 1e6;
       result_.times.write = static_cast<double>(write_nanoseconds_.load()) / 1e6;
       result_.times.finish = static_cast<double>(finish_nanoseconds_.load()) / 1e6;
       result_.times.read = stream_->read_ms();

@@ -96,6 +96,7 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   void take_data(const TarReader::Event& event);
   void end_entry();
   void flush_batch();
+  void count_write_time(uint64_t nanoseconds);
   void stream_open_file();
   void write_streamed(bool last);
   CreateOp make_op(NodeId id, DirRef directory) const;
@@ -165,6 +166,7 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   NodeId cached_parent_ = kNoNode;
   DirRef cached_directory_;
   std::atomic<uint64_t> hash_nanoseconds_{0};
+  std::atomic<uint64_t> create_nanoseconds_{0};
   std::atomic<uint64_t> write_nanoseconds_{0};
   std::atomic<uint64_t> finish_nanoseconds_{0};
   std::chrono::steady_clock::time_point started_;

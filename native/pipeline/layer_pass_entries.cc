@@ -1,5 +1,6 @@
 // What a pass does with the entries: plans them, makes directories at once, gathers everything else
 // into batches for the writers. Belongs to the decode strand, but for what the posted tasks do.
+#include <algorithm>
 #include <utility>
 
 #include "apply/directory.h"
@@ -213,7 +214,7 @@ void LayerPass::write_streamed(bool last) {
       const auto start = std::chrono::steady_clock::now();
       status = file->write(self->context_, pieces);
       if (status.ok() && last) status = file->finish(self->context_);
-      self->write_nanoseconds_ += nanoseconds_since(start);
+      self->count_write_time(nanoseconds_since(start));
     }
     file.reset();  // its descriptors must be closed when the pass counts as ended
     self->drain_done(true, std::move(status));
@@ -227,6 +228,13 @@ void LayerPass::write_streamed(bool last) {
   post_to(*streamed_strand_, true, std::move(write));
 }
 
+// On the thread that has written.
+void LayerPass::count_write_time(uint64_t nanoseconds) {
+  const uint64_t create = take_create_nanoseconds();
+  create_nanoseconds_ += create;
+  write_nanoseconds_ += nanoseconds - std::min(create, nanoseconds);
+}
+
 void LayerPass::flush_batch() {
   if (!batch_) return;
   if (batch_->empty()) {
@@ -238,7 +246,7 @@ void LayerPass::flush_batch() {
                 batch = std::shared_ptr<WriteBatch>(std::move(batch_))]() mutable {
     const auto start = std::chrono::steady_clock::now();
     Status status = batch->run(self->context_, self->stop_);
-    self->write_nanoseconds_ += nanoseconds_since(start);
+    self->count_write_time(nanoseconds_since(start));
     batch.reset();  // as above
     self->drain_done(true, std::move(status));
   };

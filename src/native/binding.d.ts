@@ -82,6 +82,9 @@ export interface StageTimes {
   decode: number;
   hash: number;
   parse: number;
+  /** Making files (openat, mknod). */
+  create: number;
+  /** Their content and metadata; links, symlinks, devices. */
   write: number;
   finish: number;
   settle: number;
