@@ -1,10 +1,10 @@
 // Runs contenders on one image and one file system: first each result is checked, then the runs are timed in turns.
 
-import { mkdir } from 'node:fs/promises';
+import { mkdir, open } from 'node:fs/promises';
 import path from 'node:path';
 import { compareTrees, type Difference, type Tree } from '../demo/tree.js';
 import { UnpackError } from '../index.js';
-import { removeTree } from '../native/index.js';
+import { loadBinding, removeTree } from '../native/index.js';
 import type { Absence, Contender, ContenderKind, Place, UnpackFacts, View } from './contender.js';
 import type { BenchImage } from './image.js';
 import { type Statistics, statistics } from './statistics.js';
@@ -184,6 +184,17 @@ async function cleanUp(contender: Contender, place: Place, destination: string):
   await contender.end?.(place, destination);
   await removeTree(destination);
   await removeTree(`${destination}.mount`);
+  await settleFileSystem(path.dirname(destination));
+}
+
+/** What was written and removed reaches the disk now: the next contender must not pay for it. */
+async function settleFileSystem(directory: string): Promise<void> {
+  const handle = await open(directory);
+  try {
+    await loadBinding().syncFileSystem(handle.fd);
+  } finally {
+    await handle.close();
+  }
 }
 
 function judge(row: Row, expected: View, view: View): void {

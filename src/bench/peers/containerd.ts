@@ -17,6 +17,8 @@ const contentDirectory = 'io.containerd.content.v1.content';
 const snapshotter = ['snapshots', '--snapshotter', 'overlayfs'];
 /** As many as layers are fetched at once by default. */
 const parallelUnpacks = 4;
+/** How often a view is made again. */
+const mostTries = 5;
 
 /** One after the other, as by default. */
 export function containerdContender(): Contender {
@@ -98,8 +100,7 @@ class Containerd implements Contender {
   async view({ image, signal }: Place, destination: string, xattrs: string[]): Promise<View> {
     const key = 'bench-view';
     const top = chainID(image.layers.map(({ diffID }) => diffID));
-    await this.#running().ctr([...snapshotter, 'view', key, top]);
-    const { stdout } = await this.#running().ctr([...snapshotter, 'mounts', '/mnt', key]);
+    const stdout = await this.#viewMounts(key, top);
     const lowers = /lowerdir=([^,\s]+)/.exec(stdout)?.[1]?.split(':');
     if (lowers !== undefined) {
       return rootApart(await viewOverlay(lowers, `${destination}.mount`, xattrs, signal));
@@ -110,6 +111,21 @@ class Containerd implements Contender {
       throw new Error(`ctr snapshots mounts: cannot read ${stdout.trim()}`);
     }
     return rootApart(await viewDirectory(source, xattrs, signal));
+  }
+
+  /** ctr's view has no lease: where containerd's garbage collection takes it at once, it is made again. */
+  async #viewMounts(key: string, top: string): Promise<string> {
+    for (let tries = 1; ; tries++) {
+      await this.#running().ctr([...snapshotter, 'view', key, top]);
+      try {
+        const { stdout } = await this.#running().ctr([...snapshotter, 'mounts', '/mnt', key]);
+        return stdout;
+      } catch (error) {
+        if (tries === mostTries || !String(error).includes('does not exist')) {
+          throw error;
+        }
+      }
+    }
   }
 
   async end(): Promise<void> {
