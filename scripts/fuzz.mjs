@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// npm run fuzz [-- --seconds N] [NAME...]: builds the fuzz targets of test/fuzz with clang (libFuzzer, ASan, UBSan) and runs
+// npm run fuzz [-- --seconds N] [--seed N] [NAME...]: builds the fuzz targets of test/fuzz with clang (libFuzzer, ASan, UBSan) and runs
 // them, two at a time; 60 seconds each by default. What they find new is kept in build/fuzz/NAME/corpus, an input
-// that fails in build/fuzz/NAME. Fix it, and add it to test/fuzz/seeds/NAME.
+// that fails in build/fuzz/NAME. With --seed the same inputs come in the same order. Fix it, and add it to test/fuzz/seeds/NAME.
 
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -89,13 +89,15 @@ async function build(name) {
  * @param {string} name
  * @param {string} program
  * @param {number} time
+ * @param {string} seed
  */
-async function fuzz(name, program, time) {
+async function fuzz(name, program, time, seed) {
   const { length, ...more } = targets[/** @type {keyof typeof targets} */ (name)];
   const directory = join(root, 'build/fuzz', name);
   const seeds = join(root, 'test/fuzz/seeds', name);
   const args = [
     `-max_total_time=${time}`,
+    `-seed=${seed}`, // 0: another one each time
     `-max_len=${length}`,
     `-artifact_prefix=${directory}/`,
     ...['-timeout=20', '-rss_limit_mb=2048', '-print_final_stats=1', '-verbosity=1'],
@@ -121,12 +123,15 @@ async function fuzz(name, program, time) {
 
 await script(async () => {
   const { values, positionals } = parseArgs({
-    options: { seconds: { type: 'string', default: '60' } },
+    options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string', default: '0' } },
     allowPositionals: true,
   });
   const time = Number(values.seconds);
   if (!Number.isInteger(time) || time < 1) {
     throw new ScriptError(`--seconds wants a whole number above 0, not ${values.seconds}`);
+  }
+  if (!/^\d+$/.test(values.seed)) {
+    throw new ScriptError(`--seed wants a whole number, not ${values.seed}`);
   }
   const names = positionals.length > 0 ? positionals : Object.keys(targets);
   const unknown = names.find((name) => !(name in targets));
@@ -141,7 +146,7 @@ await script(async () => {
   let failed = 0;
   const worker = async () => {
     for (let next = programs.shift(); next !== undefined; next = programs.shift()) {
-      failed += (await fuzz(next.name, next.program, time)) ? 0 : 1;
+      failed += (await fuzz(next.name, next.program, time, values.seed)) ? 0 : 1;
     }
   };
   await Promise.all([worker(), worker()]);

@@ -21,12 +21,13 @@ Status Settler::refuse_link(const PendingLink& link, Code code, const char* why)
 }
 
 // Whether an entry of this layer, at its place in the tar, still saw the lower layers at `path`.
+// What the entry itself takes away it has seen before.
 bool Settler::lower_visible_at(const std::vector<std::string_view>& path, uint64_t entry) const {
   NodeId at = kRootNode;
   for (const std::string_view name : path) {
     at = tree_->find_any(at, name);
     if (at == kNoNode) return true;
-    if (tree_->node(at).cut_at <= entry) return false;
+    if (tree_->node(at).cut_at < entry) return false;
   }
   return true;
 }
@@ -58,6 +59,9 @@ Status Settler::link_lower_targets() {
     if (!source) continue;
     if (source->is_directory()) {
       return refuse_link(link, Code::ERR_INVALID_ENTRY, "is a directory");
+    }
+    if (link.target_path.starts_with(tree_->path(link.name) + "/")) {
+      return refuse_link(link, Code::ERR_LINK_TARGET, "lies in the directory that it replaces");
     }
     if (tree_->node(link.name).inode == link.inode) {
       tree_->place(link.name, planner_->copy_of(*source, link.name));
