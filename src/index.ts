@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 
-import { readFileSync } from 'node:fs';
+import { packageVersion } from './version.js';
 
 export type {
   Bundle,
@@ -107,9 +107,5 @@ export type {
 export { type UnpackImageOptions, unpackImage } from './unpack/unpack-image.js';
 export { type ParentLayer, type UnpackLayerOptions, unpackLayer } from './unpack/unpack-layer.js';
 
-const packageJson = new URL('../package.json', import.meta.url);
-
 /** The version of this package. */
-export const version: string = (
-  JSON.parse(readFileSync(packageJson, 'utf8')) as { version: string }
-).version;
+export const version: string = packageVersion();

@@ -10,7 +10,7 @@ import {
   limitDefaults,
   type Policies,
   policyValues,
-} from '../index.js';
+} from '../unpack/options.js';
 
 /** `--json` and `--quiet`, which every command has. */
 export interface OutputOptions {

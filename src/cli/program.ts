@@ -1,7 +1,7 @@
 // The command `oci-unpack`: puts the commands together, runs one, and gives the exit code.
 
 import { Command, CommanderError } from 'commander';
-import { version } from '../index.js';
+import { packageVersion } from '../version.js';
 import { exitUsage, RunContext } from './run-context.js';
 import { StopSignals } from './stop-signals.js';
 
@@ -32,6 +32,9 @@ const commands: Readonly<Record<string, () => Promise<CommandFactory>>> = {
 /** The command that `args` begin with alone, else (for --help, and for what is mistyped) all of them. */
 async function factoriesFor(args: readonly string[]): Promise<CommandFactory[]> {
   const [first = ''] = args;
+  if (args.length === 1 && ['--version', '-V'].includes(first)) {
+    return [];
+  }
   const named = Object.hasOwn(commands, first) ? commands[first] : undefined;
   return named ? [await named()] : Promise.all(Object.values(commands).map((load) => load()));
 }
@@ -42,7 +45,7 @@ export async function run(args: readonly string[]): Promise<number> {
   const context = new RunContext(process, stops.signal, () => stops.close());
   const program = new Command('oci-unpack')
     .description('Unpacks container images into layers that overlayfs mounts, exactly and fast.')
-    .version(version, '-V, --version')
+    .version(packageVersion(), '-V, --version')
     .showHelpAfterError('(--help shows the usage)')
     .enablePositionalOptions()
     .exitOverride();

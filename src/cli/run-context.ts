@@ -1,7 +1,7 @@
 // What a running command has: its streams, its cancel signal, and how results and failures are shown.
 
 import type { WriteStream } from 'node:tty';
-import { UnpackError } from '../index.js';
+import { UnpackError } from '../errors.js';
 import type { OutputOptions } from './arguments.js';
 import { LiveRegion, type Style, styleFor } from './terminal.js';
 import { printable } from './text.js';

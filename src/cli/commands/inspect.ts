@@ -1,7 +1,8 @@
 // `oci-unpack inspect IMAGE`.
 
 import { Command } from 'commander';
-import { type ImageInfo, inspectImage } from '../../index.js';
+import type { ImageInfo } from '../../index.js';
+import { inspectImage } from '../../unpack/inspect-image.js';
 import { addOutputOptions, type OutputOptions } from '../arguments.js';
 import type { RunContext } from '../run-context.js';
 import { formatBytes, plural, printable, shortDigest, table, truncate } from '../text.js';

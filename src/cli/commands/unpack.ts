@@ -2,7 +2,8 @@
 
 import path from 'node:path';
 import { Command } from 'commander';
-import { type ImageReport, unpackImage } from '../../index.js';
+import type { ImageReport } from '../../index.js';
+import { unpackImage } from '../../unpack/unpack-image.js';
 import {
   addOutputOptions,
   addUnpackOptions,
