@@ -2,7 +2,7 @@
 
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
-import type { LayerJob, LayerTree } from '../native/index.js';
+import type { LayerJob, LayerTree, SettleResult } from '../native/index.js';
 import { loadBinding } from '../native/index.js';
 import {
   type ImageSource,
@@ -72,6 +72,8 @@ export async function unpackImage(
 
 interface RunningLayer {
   index: number;
+  /** The staged `fs` of the layer; `tree.idx` is written beside it. */
+  directory: string;
   job: LayerJob;
   tracked: TrackedLayer;
 }
@@ -245,40 +247,57 @@ class ImageUnpack {
       });
       tracked.phase = 'unpacking';
       tracked.sample = () => job.progress();
-      running.push({ index, job, tracked });
+      running.push({ index, directory, job, tracked });
     }
     return running.toSorted((a, b) => a.index - b.index);
   }
 
-  /** Settles and commits the layers bottom-up, each as soon as it and the one below it are ready. */
+  /** Settles the layers bottom-up, each as soon as it and the one below it are ready, and commits them beside that. */
   async #settleAll(running: RunningLayer[], bottom: LayerTree | null): Promise<LayerReport[]> {
     const flatRoot = this.#options.format === 'flat' ? await this.#flatRoot() : undefined;
     const reports: LayerReport[] = [];
     let below = bottom;
-    for (const { index, job, tracked } of running) {
-      const { descriptor, chainID } = this.#layer(index);
-      await job.done;
-      this.#jobs.throwIfFailed();
-      tracked.phase = 'settling';
-      try {
-        const staged = await this.#target.stagingDirectory(layerName(index));
-        const indexPath = path.join(staged, treeIndexName);
-        const settled = await job.settle(below, flatRoot ? { flatRoot } : { indexPath });
+    let committed = Promise.resolve(); // the layers so far
+    try {
+      for (const { index, directory, job, tracked } of running) {
+        await job.done;
+        this.#jobs.throwIfFailed();
+        tracked.phase = 'settling';
+        const settled = await this.#settle(job, directory, below, flatRoot, index);
         below = this.#jobs.keep(settled.tree);
+        const { descriptor, chainID } = this.#layer(index);
         const place = flatRoot ? flatRootName : layerPath(index);
         const identity = { mediaType: descriptor.mediaType, chainID, path: place };
         const report = layerReport(identity, settled);
-        if (!flatRoot) {
-          await this.#target.commitLayer(index, report);
-        }
         reports.push(report);
-      } catch (error) {
-        throw UnpackError.from(error, descriptor.digest);
+        committed = committed.then(async () => {
+          if (!flatRoot) {
+            await this.#target.commitLayer(index, report);
+          }
+          tracked.phase = 'done';
+        });
+        committed.catch((error) => this.#jobs.fail(UnpackError.from(error, descriptor.digest)));
       }
-      tracked.phase = 'done';
+    } finally {
+      await Promise.allSettled([committed]); // what cleans up after a failure must not be overtaken
     }
     this.#jobs.throwIfFailed();
     return reports;
+  }
+
+  async #settle(
+    job: LayerJob,
+    directory: string,
+    below: LayerTree | null,
+    flatRoot: string | undefined,
+    index: number,
+  ): Promise<SettleResult> {
+    const indexPath = path.join(path.dirname(directory), treeIndexName);
+    try {
+      return await job.settle(below, flatRoot ? { flatRoot } : { indexPath });
+    } catch (error) {
+      throw UnpackError.from(error, this.#layer(index).descriptor.digest);
+    }
   }
 
   #flatRoot(): Promise<string> {
