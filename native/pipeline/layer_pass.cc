@@ -67,8 +67,6 @@ LayerPass::LayerPass(const LayerOptions& options, PushSource* push, PassCounters
       inline_(runs_inline(options)),
       decode_strand_(Scheduler::instance(), options.group, TaskClass::kDecode,
                      expected_bytes(options)),
-      blob_strand_(Scheduler::instance(), options.group, TaskClass::kDrain),
-      tar_strand_(Scheduler::instance(), options.group, TaskClass::kDrain),
       tar_(options.limits),
       tree_(std::make_shared<LayerTree>()) {
   PlanOptions plan = options.plan;
@@ -141,7 +139,8 @@ Result<LayerPass::Next> LayerPass::advance() {
       waits_for_all_.store(true);
       if (outstanding_.load() > 0) return Next::kWait;
       result_.times.wall = milliseconds_since(started_);
-      result_.times.hash = static_cast<double>(hash_nanoseconds_.load()) / 1e6;
+      result_.times.hash =
+          static_cast<double>(blob_hash_->nanoseconds() + tar_hash_->nanoseconds()) / 1e6;
       result_.times.create = static_cast<double>(create_nanoseconds_.load()) / 1e6;
       result_.times.write = static_cast<double>(write_nanoseconds_.load()) / 1e6;
       result_.times.finish = static_cast<double>(finish_nanoseconds_.load()) / 1e6;
@@ -176,10 +175,12 @@ Status LayerPass::open() {
     if (const auto self = weak.lock()) self->wake();
   });
   open_stream();
-  OCIUNPACK_ASSIGN(blob_hasher_,
+  OCIUNPACK_ASSIGN(Hasher blob_hasher,
                    Hasher::create(options_.digest ? options_.digest->algorithm : "sha256"));
-  OCIUNPACK_ASSIGN(tar_hasher_,
+  OCIUNPACK_ASSIGN(Hasher tar_hasher,
                    Hasher::create(options_.diff_id ? options_.diff_id->algorithm : "sha256"));
+  blob_hash_.emplace(Scheduler::instance(), options_.group, std::move(blob_hasher));
+  tar_hash_.emplace(Scheduler::instance(), options_.group, std::move(tar_hasher));
   context_.format = options_.format;
   context_.policies = options_.policies;
   context_.notes = notes_;
@@ -307,33 +308,18 @@ Status LayerPass::check_limits() const {
 }
 
 void LayerPass::hash_blob(const Chunk& chunk) {
-  if (inline_) {
-    const Timer timer(&hash_nanoseconds_);
-    blob_hasher_->update(chunk.bytes);
-    return;
-  }
-  post_to(blob_strand_, false, [self = shared_from_this(), chunk] {
-    {
-      const Timer timer(&self->hash_nanoseconds_);
-      self->blob_hasher_->update(chunk.bytes);
-    }
+  if (inline_) return blob_hash_->update(chunk.bytes);
+  outstanding_.fetch_add(1);
+  blob_hash_->add(chunk.bytes, [self = shared_from_this(), owner = chunk.owner] {
     self->drain_done(false, {});
   });
 }
 
 void LayerPass::hash_slab() {
-  if (inline_) {
-    const Timer timer(&hash_nanoseconds_);
-    tar_hasher_->update(slab_.bytes());
-    return;
-  }
-  post_to(tar_strand_, false, [self = shared_from_this(), slab = slab_] {
-    {
-      const Timer timer(&self->hash_nanoseconds_);
-      self->tar_hasher_->update(slab.bytes());
-    }
-    self->drain_done(false, {});
-  });
+  if (inline_) return tar_hash_->update(slab_.bytes());
+  outstanding_.fetch_add(1);
+  tar_hash_->add(slab_.bytes(),
+                 [self = shared_from_this(), slab = slab_] { self->drain_done(false, {}); });
 }
 
 void LayerPass::post_drain(bool is_write, Task task) {
@@ -342,9 +328,9 @@ void LayerPass::post_drain(bool is_write, Task task) {
   Scheduler::instance().post(options_.group, TaskClass::kDrain, std::move(task));
 }
 
-void LayerPass::post_to(Strand& strand, bool is_write, Task task) {
+void LayerPass::post_write(Strand& strand, Task task) {
   outstanding_.fetch_add(1);
-  if (is_write) writes_.fetch_add(1);
+  writes_.fetch_add(1);
   strand.post(std::move(task));
 }
 
@@ -376,8 +362,8 @@ Result<LayerPass::Next> LayerPass::drained() {
 }
 
 Status LayerPass::check_digests() {
-  result_.digest = blob_hasher_->finish();
-  result_.diff_id = tar_hasher_->finish();
+  result_.digest = blob_hash_->finish();
+  result_.diff_id = tar_hash_->finish();
   if (options_.digest && !(result_.digest == *options_.digest)) {
     return input_error(Code::ERR_DIGEST_MISMATCH, "digest", "",
                        "the blob's digest is " + result_.digest.to_string() +

@@ -1,10 +1,10 @@
 // LayerPass: decodes a layer once, from its first byte to its last, into a staging directory.
 //
 // One strand (the decode strand) reads, decodes, parses, plans and makes directories, a slab at a
-// time. Beside it run, on any worker: the blob's hash and the tar's hash (a strand each, in order)
-// and the writers (a task per slab, in any order, and a strand for each file that spans slabs).
-// The decode strand never blocks: it returns when it must wait, and is posted again by what it
-// waits for. Everything without a comment belongs to the decode strand.
+// time. Beside it run, on any worker: the blob's hash and the tar's hash (each in order, by the
+// group's hash queue) and the writers (a task per slab, in any order, and a strand for each file
+// that spans slabs). The decode strand never blocks: it returns when it must wait, and is posted
+// again by what it waits for. Everything without a comment belongs to the decode strand.
 #pragma once
 
 #include <atomic>
@@ -20,6 +20,7 @@
 #include "base/result.h"
 #include "digest/digest.h"
 #include "pipeline/blob_reader.h"
+#include "pipeline/hash_queue.h"
 #include "pipeline/layer_options.h"
 #include "pipeline/slab.h"
 #include "pipeline/strand.h"
@@ -106,7 +107,7 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   void finish_directories();
   Result<DirRef> parent_directory(NodeId id);
   void post_drain(bool is_write, Task task);
-  void post_to(Strand& strand, bool is_write, Task task);
+  void post_write(Strand& strand, Task task);
   void drain_done(bool is_write, Status status);
   void end();
   Error explain(Error error);
@@ -121,8 +122,6 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   const bool inline_;  // everything on the decode strand: one worker, or a small layer
 
   Strand decode_strand_;
-  Strand blob_strand_;
-  Strand tar_strand_;
   std::atomic<bool> posted_{false};  // a decode task is queued
   std::atomic<bool> stop_{false};
   std::mutex error_mutex_;  // guards error_
@@ -137,8 +136,8 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
 
   State state_ = State::kOpening;
   std::optional<BlobReader> blob_;
-  std::optional<Hasher> blob_hasher_;  // blob_strand_'s
-  std::optional<Hasher> tar_hasher_;   // tar_strand_'s
+  std::optional<HashStream> blob_hash_;
+  std::optional<HashStream> tar_hash_;
   std::optional<TarStream> stream_;
   SlabRef slab_;
   std::span<const uint8_t> unparsed_;
@@ -165,7 +164,6 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   std::vector<Link> links_;
   NodeId cached_parent_ = kNoNode;
   DirRef cached_directory_;
-  std::atomic<uint64_t> hash_nanoseconds_{0};
   std::atomic<uint64_t> create_nanoseconds_{0};
   std::atomic<uint64_t> write_nanoseconds_{0};
   std::atomic<uint64_t> finish_nanoseconds_{0};

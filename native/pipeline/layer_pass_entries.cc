@@ -225,7 +225,7 @@ void LayerPass::write_streamed(bool last) {
     write();
     return;
   }
-  post_to(*streamed_strand_, true, std::move(write));
+  post_write(*streamed_strand_, std::move(write));
 }
 
 // On the thread that has written.

@@ -49,9 +49,10 @@ class Scheduler {
    private:
     friend class Scheduler;
     friend class Strand;
+    friend class HashQueue;
     struct Drain {
       Task task;
-      bool counted;  // in drain_backlog_; the tasks of a strand are counted by the strand
+      bool counted;  // in drain_backlog_; strands and hash queues count for themselves
     };
     struct Decode {
       uint64_t weight;
@@ -117,6 +118,7 @@ class Scheduler {
 
  private:
   friend class Strand;
+  friend class HashQueue;
   struct Worker {
     Scheduler* scheduler;
     unsigned number;
