@@ -38,9 +38,8 @@ NodeType node_type(EntryType type) {
 
 }  // namespace
 
-Planner::Planner(LayerTree* tree, PlanOptions options) : tree_(tree), options_(std::move(options)) {
-  implicit_directories_.push_back(kRootNode);
-}
+Planner::Planner(LayerTree* tree, PlanOptions options)
+    : tree_(tree), options_(std::move(options)) {}
 
 Error Planner::refuse(const Entry& entry, std::string detail, Code code) const {
   return input_error(code, "tar entry", std::string(entry.path), std::move(detail));
@@ -216,8 +215,9 @@ Status Planner::walk(const Entry& entry, const std::vector<std::string_view>& co
     pending.pop_back();
     if (name == "..") {
       if (places_.empty()) continue;
-      if (places_.back().node == kNoNode) {
-        probed_paths_.push_back(walked_path());
+      if (places_.back().node == kNoNode && walked_merges()) {
+        guess(purpose == Purpose::kParent ? Guess::Kind::kParentProbe : Guess::Kind::kTargetProbe,
+              walked_path());
       }
       places_.pop_back();
       continue;
@@ -228,7 +228,9 @@ Status Planner::walk(const Entry& entry, const std::vector<std::string_view>& co
       OCIUNPACK_TRY(follow(entry, tree_->inode_of(found).target, &symlinks, &pending));
       continue;
     }
-    if (found != kNoNode && tree_->type_of(found) == NodeType::kPendingLink) uncertain_ = true;
+    if (found != kNoNode && tree_->type_of(found) == NodeType::kPendingLink) {
+      guess(Guess::Kind::kUnknown, {});
+    }
     if (found == kNoNode && options_.lower != nullptr) {
       OCIUNPACK_ASSIGN(const bool followed,
                        follow_lower(entry, name, purpose, &symlinks, &pending));
@@ -243,6 +245,18 @@ std::string Planner::walked_path() const {
   std::string path;
   for (const Place& place : places_) path.append(path.empty() ? "" : "/").append(place.name);
   return path;
+}
+
+// Whether the lower layers are still to be seen at places_: nothing on the way is or was, in this
+// layer, something else than a directory.
+bool Planner::walked_merges() const {
+  return std::none_of(places_.begin(), places_.end(), [this](const Place& place) {
+    return place.node != kNoNode && tree_->node(place.node).cut_at != kNeverCut;
+  });
+}
+
+void Planner::guess(Guess::Kind kind, std::string_view path, size_t number) {
+  if (options_.lower_unknown) guesses_.push_back({kind, number, tree_->keep(path)});
 }
 
 Status Planner::follow(const Entry& entry, std::string_view target, int* symlinks,
@@ -260,11 +274,9 @@ Status Planner::follow(const Entry& entry, std::string_view target, int* symlink
 // followed.
 Result<bool> Planner::follow_lower(const Entry& entry, std::string_view name, Purpose purpose,
                                    int* symlinks, std::vector<std::string_view>* pending) {
+  if (!walked_merges()) return false;
   std::vector<std::string_view> path;
-  for (const Place& place : places_) {
-    if (place.node != kNoNode && tree_->node(place.node).cut_at != kNeverCut) return false;
-    path.push_back(place.name);
-  }
+  for (const Place& place : places_) path.push_back(place.name);
   path.push_back(name);
   const MergedWalk below = walk_merged(options_.lower, path, false, false);
   if (!below.found || below.found->type() != NodeType::kSymlink) return false;
@@ -304,7 +316,7 @@ NodeId Planner::make_walked(uint64_t entry_number) {
       if (tree_->present(id)) displace(id);
       make_directory(id, entry_number);
       tree_->node(id).implicit = true;
-      if (tree_->merges_at(id, entry_number)) implicit_directories_.push_back(id);
+      if (tree_->merges_at(id, entry_number)) guess(Guess::Kind::kDirectory, {}, id);
     }
     directory = id;
   }

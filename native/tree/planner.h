@@ -66,10 +66,27 @@ struct PendingLink {
   InodeId via;    // the placeholder that it points to; kNoInode
   NodeId name;    // where it was put; something else may lie there by now
   std::string target_path;  // where its target led when it came, this layer's symlinks followed
+  bool saw_lower;           // that path still merged with the lower layers then
 };
 
 // Makes an inode of `to` a copy of the lower layers' one, to be copied up.
 void copy_lower_inode(const MergedNode& from, LayerTree* to, InodeId inode_id);
+
+// What a plan without the lower layers took them to be, where that decides what is right. As long
+// as all guesses up to an entry hold, so does the plan up to it.
+struct Guess {
+  enum class Kind : uint8_t {
+    kDirectory,     // no symlink where a directory was made without being named
+    kParentProbe,   // no symlink where a parent was only walked through (`a` in a target `a/../b`)
+    kTargetProbe,   // the same on the way to a hardlink's target
+    kUnknown,       // the path went through a pending link: only the lower layers can tell
+    kNoTarget,      // no file that a link with a body links to
+    kPendingTarget  // no symlink on the way to a pending link's target
+  };
+  Kind kind;
+  size_t number = 0;      // kDirectory: its node; kPendingTarget: the link's place in the list
+  std::string_view path;  // of the others, but for kUnknown; in the tree's arena
+};
 
 class Planner {
  public:
@@ -81,15 +98,8 @@ class Planner {
   Result<const PlanStep*> add(const Entry& entry);
 
   const std::vector<Mark>& marks() const { return marks_; }
-  // Directories that were made without being named while their path still merged with the lower
-  // layers: had a lower layer a symlink there, this plan is wrong (the first pass cannot know).
-  const std::vector<NodeId>& implicit_directories() const { return implicit_directories_; }
-  // Paths that were only walked through (`a` in a symlink target `a/../b`), likewise.
-  const std::vector<std::string>& probed_paths() const { return probed_paths_; }
-  // Files that were taken for targets of links with a body, had a lower layer them: (path, entry).
-  const std::vector<std::pair<std::string, uint64_t>>& probed_targets() const {
-    return probed_targets_;
-  }
+  // In the order in which they were made; empty unless `lower_unknown`.
+  const std::vector<Guess>& guesses() const { return guesses_; }
   // In the order of the tar; whatever became of them.
   const std::vector<PendingLink>& pending_links() const { return pending_links_; }
   // Nodes that were given an inode whose content is not this layer's: pending links, and (with
@@ -97,8 +107,6 @@ class Planner {
   const std::vector<NodeId>& unsettled_links() const { return unsettled_links_; }
   // Where the content of an inode that is copied up lies; known only with `lower`.
   const std::unordered_map<InodeId, MergedNode>& copy_sources() const { return copy_sources_; }
-  // A path went through a pending link: what that is, only the lower layers can tell.
-  bool uncertain() const { return uncertain_; }
   // Why an entry had to be refused, if the lower layers do not change where its paths lead; all
   // that came after it was passed over.
   const std::optional<Error>& doubt() const { return doubt_; }
@@ -132,6 +140,8 @@ class Planner {
   Status follow(const Entry& entry, std::string_view target, int* symlinks,
                 std::vector<std::string_view>* pending);
   std::string walked_path() const;
+  bool walked_merges() const;
+  void guess(Guess::Kind kind, std::string_view path, size_t number = 0);
   Result<NodeId> parent_of(const Entry& entry);
   NodeId make_walked(uint64_t entry_number);
   void make_directory(NodeId id, uint64_t entry_number);
@@ -154,15 +164,12 @@ class Planner {
   std::vector<Place> places_;  // the path that walk() found, without the root
   std::vector<std::string_view> components_;
   std::vector<Mark> marks_;
-  std::vector<NodeId> implicit_directories_;
-  std::vector<std::string> probed_paths_;
-  std::vector<std::pair<std::string, uint64_t>> probed_targets_;
+  std::vector<Guess> guesses_;
   std::vector<PendingLink> pending_links_;
   std::vector<NodeId> unsettled_links_;
   std::unordered_map<InodeId, std::vector<NodeId>> hardlinks_;
   std::unordered_map<InodeId, MergedNode> copy_sources_;
   std::map<std::pair<const TreeView*, InodeId>, InodeId> copies_;  // lower inode, ours
-  bool uncertain_ = false;
   std::optional<Error> doubt_;
   std::vector<Note> notes_;
   NodeId plink_directory_ = kNoNode;

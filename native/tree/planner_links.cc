@@ -30,11 +30,9 @@ void Planner::add_name(InodeId inode, NodeId name) {
 
 // places_ and `name` as a path of the lower layers; nothing where this layer has cut it off.
 std::optional<MergedNode> Planner::lower_target(std::string_view name) const {
+  if (!walked_merges()) return std::nullopt;
   std::vector<std::string_view> path;
-  for (const Place& place : places_) {
-    if (place.node != kNoNode && tree_->node(place.node).cut_at != kNeverCut) return std::nullopt;
-    path.push_back(place.name);
-  }
+  for (const Place& place : places_) path.push_back(place.name);
   path.push_back(name);
   return walk_merged(options_.lower, path, false, false).found;
 }
@@ -79,7 +77,7 @@ Result<const PlanStep*> Planner::add_hardlink(const Entry& entry, NodeId parent,
   if (found == kNoNode && entry.body_size > 0) {
     // pax archives may carry the content with each link: then this one is a file of its own, unless
     // a lower layer has its target.
-    probed_targets_.push_back({std::move(target_path), entry.index});
+    if (walked_merges()) guess(Guess::Kind::kNoTarget, target_path);
     Entry file = entry;
     file.type = EntryType::kFile;
     file.size = entry.body_size;
@@ -96,7 +94,8 @@ Result<const PlanStep*> Planner::add_hardlink(const Entry& entry, NodeId parent,
     inode = tree_->new_inode(NodeType::kPendingLink, id);
     tree_->inode(inode).target = tree_->keep(as_said);
     tree_->inode(inode).entry = entry.index;
-    pending_links_.push_back({inode, via, id, std::move(target_path)});
+    guess(Guess::Kind::kPendingTarget, {}, pending_links_.size());
+    pending_links_.push_back({inode, via, id, std::move(target_path), walked_merges()});
   }
   if (tree_->node(id).inode == inode) return &step_;  // it is that link already
   if (tree_->present(id)) {

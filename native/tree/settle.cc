@@ -32,7 +32,7 @@ Result<SettlePlan> Settler::run() {
   OCIUNPACK_TRY(resolve_marks());
   build_lower();
   if (below_ != nullptr && !lower_was_known_) {
-    OCIUNPACK_ASSIGN(plan_.replan, check_parents());
+    OCIUNPACK_ASSIGN(plan_.replan, check_guesses());
     if (plan_.replan) return std::move(plan_);
   }
   if (planner_->doubt()) return *planner_->doubt();
@@ -161,49 +161,16 @@ void Settler::hide_in_mask(const std::vector<std::string_view>& path, std::strin
   mask_->place(id, mask_->new_inode(NodeType::kWhiteout, id));
 }
 
-// Whether the first pass took a path for a plain directory where the lower layers have a symlink.
-Result<bool> Settler::check_parents() {
-  if (planner_->uncertain()) return true;
-  for (const NodeId id : planner_->implicit_directories()) {
-    if (id == kRootNode) continue;
-    OCIUNPACK_ASSIGN(const bool symlink, symlink_below(tree_->path(id)));
-    if (symlink) return true;
-  }
-  for (const std::string& path : planner_->probed_paths()) {
-    OCIUNPACK_ASSIGN(const bool symlink, symlink_below(path));
-    if (symlink) return true;
-  }
-  for (const PendingLink& link : planner_->pending_links()) {
-    if (walk_merged(lower_.get(), split_path(link.target_path), true, false).met_symlink) {
-      return true;
-    }
-  }
-  for (const auto& [path, entry] : planner_->probed_targets()) {
-    if (lower_at(path, entry)) return true;
-    if (walk_merged(lower_.get(), split_path(path), true, false).met_symlink) return true;
-  }
-  return false;
-}
-
-Result<bool> Settler::symlink_below(const std::string& path) {
-  const MergedWalk walk = walk_merged(lower_.get(), split_path(path), false, false);
-  if (!walk.found || walk.found->type() != NodeType::kSymlink) return false;
-  const std::string target(walk.found->inode().target);
-  if (symlink_parents_ == SymlinkParents::kError) {
-    return input_error(Code::ERR_SYMLINK_PARENT, "settle", path,
-                       "a parent of entries of this layer is a symlink to " + target +
-                           " in a lower layer (symlinkParents: 'error')");
-  }
-  if (symlink_parents_ == SymlinkParents::kFollow) return true;
-  plan_.notes.push_back(
-      {"symlink-parent", path, "a directory replaces the lower layers' symlink to " + target});
-  return false;
-}
-
 // Marks come before entries, wherever they stand in the tar: what an entry has put in the place of
 // a mark's directory, or of one above it, has taken the mark away with it.
 bool Settler::was_cut(const std::vector<std::string_view>& path) const {
-  return !lower_visible_at(path, kEndOfLayer);
+  NodeId at = kRootNode;
+  for (const std::string_view name : path) {
+    at = tree_->find_any(at, name);
+    if (at == kNoNode) return false;
+    if (tree_->node(at).cut_at != kNeverCut) return true;
+  }
+  return false;
 }
 
 // A directory of this layer, made (without a name of its own) where it is missing; kNoNode where

@@ -7,6 +7,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/note.h"
@@ -68,21 +71,23 @@ class Settler {
 
   Status resolve_marks();
   void build_lower();
-  Result<bool> check_parents();
-  Result<bool> symlink_below(const std::string& path);
+  Result<bool> check_guesses();
+  Result<bool> was_wrong(const Guess& guess);
+  Result<bool> check_parent(const std::string& path, bool made);
+  Result<bool> check_link(const PendingLink& link);
+  std::optional<std::string_view> symlink_below(std::string_view path) const;
+  bool leads_elsewhere(std::string_view path) const;
   void apply_marks();
   void hide_root();
   void hide(NodeId directory, std::string_view name, bool shows);
   void mark_cut_directories();
   Status settle_links();
-  Status link_lower_targets();
+  void link_lower_targets();
   Status link_deferred();
   Result<bool> link_one_deferred(const PendingLink& link);
   struct Target;
   Result<Target> walk_target(const PendingLink& link) const;
   Status refuse_link(const PendingLink& link, Code code, const char* why) const;
-  std::optional<MergedNode> lower_at(const std::string& path, uint64_t entry) const;
-  bool lower_visible_at(const std::vector<std::string_view>& path, uint64_t entry) const;
   void name_in_this_layer(const std::vector<std::string_view>& path, const MergedNode& source);
   void plan_links();
   void inherit_attributes();
@@ -100,7 +105,10 @@ class Settler {
   std::shared_ptr<LayerTree> mask_;
   std::shared_ptr<const TreeView> lower_;
   std::vector<ResolvedMark> marks_;
-  std::vector<NodeId> more_links_;  // names that settle itself has linked
+  // What pending links link to, by the link's placeholder, where the lower layers had it then.
+  std::unordered_map<InodeId, MergedNode> lower_targets_;
+  std::unordered_set<std::string> linked_paths_;  // those targets' own
+  std::vector<NodeId> more_links_;                // names that settle itself has linked
   SettlePlan plan_;
 };
 

@@ -1,7 +1,6 @@
 // Settle's hardlinks: what the links point to whose target the layer had not named when they came.
 // First those into the lower layers, which saw them at their place in the tar; what is left was a
 // placeholder, and is linked to what its target is when the layer ends.
-#include <unordered_map>
 #include <unordered_set>
 
 #include "tree/settle.h"
@@ -20,58 +19,25 @@ Status Settler::refuse_link(const PendingLink& link, Code code, const char* why)
                      "its target " + std::string(tree_->inode(link.inode).target) + " " + why);
 }
 
-// Whether an entry of this layer, at its place in the tar, still saw the lower layers at `path`.
-// What the entry itself takes away it has seen before.
-bool Settler::lower_visible_at(const std::vector<std::string_view>& path, uint64_t entry) const {
-  NodeId at = kRootNode;
-  for (const std::string_view name : path) {
-    at = tree_->find_any(at, name);
-    if (at == kNoNode) return true;
-    if (tree_->node(at).cut_at < entry) return false;
-  }
-  return true;
-}
-
-std::optional<MergedNode> Settler::lower_at(const std::string& path, uint64_t entry) const {
-  const std::vector<std::string_view> components = split_path(path);
-  if (lower_ == nullptr || !lower_visible_at(components, entry)) return std::nullopt;
-  return walk_merged(lower_.get(), components, false, false).found;
-}
-
 Status Settler::settle_links() {
-  OCIUNPACK_TRY(link_lower_targets());
+  link_lower_targets();
   OCIUNPACK_TRY(link_deferred());
   plan_links();
   return {};
 }
 
-Status Settler::link_lower_targets() {
-  if (lower_was_known_) return {};                // the planner has done it
-  std::unordered_map<InodeId, MergedNode> found;  // by the link's placeholder
+// With the lower layers known from the start there are none: the planner has linked them.
+void Settler::link_lower_targets() {
   for (const PendingLink& link : planner_->pending_links()) {
-    const auto via = found.find(link.via);
-    std::optional<MergedNode> source;
-    if (via != found.end()) {
-      source = via->second;
-    } else if (link.via == kNoInode) {
-      source = lower_at(link.target_path, tree_->inode(link.inode).entry);
-    }
-    if (!source) continue;
-    if (source->is_directory()) {
-      return refuse_link(link, Code::ERR_INVALID_ENTRY, "is a directory");
-    }
-    if (link.target_path.starts_with(tree_->path(link.name) + "/")) {
-      return refuse_link(link, Code::ERR_LINK_TARGET, "lies in the directory that it replaces");
-    }
+    const auto source = lower_targets_.find(link.inode);
+    if (source == lower_targets_.end()) continue;
     if (tree_->node(link.name).inode == link.inode) {
-      tree_->place(link.name, planner_->copy_of(*source, link.name));
+      tree_->place(link.name, planner_->copy_of(source->second, link.name));
     }
     // Also where something else has taken the link's place since: a target that is linked belongs
     // to the layer, whichever way it was planned.
-    if (link.via == kNoInode) name_in_this_layer(split_path(link.target_path), *source);
-    found.emplace(link.inode, *std::move(source));
+    if (link.via == kNoInode) name_in_this_layer(split_path(link.target_path), source->second);
   }
-  return {};
 }
 
 // The target's own path belongs to this layer then, unless the layer has put something else there.
@@ -154,7 +120,7 @@ Result<Settler::Target> Settler::walk_target(const PendingLink& link) const {
     target.path.push_back(name);
     nodes.push_back(id);
     target.lower.reset();
-    if (id == kNoNode && lower_ != nullptr && lower_visible_at(target.path, kEndOfLayer)) {
+    if (id == kNoNode && lower_ != nullptr && !was_cut(target.path)) {
       target.lower = walk_merged(lower_.get(), target.path, false, false).found;
     }
     if (pending.empty()) break;

@@ -22,8 +22,9 @@ View stack(Layer layer, View below = nullptr) {
   return std::move(view).value();
 }
 
-std::string settled(Layer layer, View below = nullptr) {
-  auto view = layer.on(std::move(below));
+std::string settled(Layer layer, View below = nullptr,
+                    SymlinkParents policy = SymlinkParents::kFollow) {
+  auto view = layer.on(std::move(below), policy);
   return view.ok() ? show(view.value()->tree())
                    : std::string(ociunpack::code_name(view.error().code));
 }
@@ -270,4 +271,70 @@ TEST(marks_come_before_entries) {
   // The mark's directory takes the place of the symlink, since the layer names it as a directory.
   CHECK_EQ(settled(Layer().file("e/b/c").file("e/d/.wh.b").dir("e"), below),
            "d e\ni e/b\nf e/b/c\ni e/d\n");
+}
+
+// The first entry that a sequential apply could not apply decides, whatever else is wrong.
+TEST(the_first_refusal_in_the_tar_decides) {
+  const auto refused = [](Layer layer, const View& below) {
+    return settled(std::move(layer), below, SymlinkParents::kError);
+  };
+  const View below = stack(Layer().dir("d").file("d/f").symlink("s", "/d"));
+  CHECK_EQ(refused(Layer().file("s/x").hardlink("y", "d"), below), "ERR_SYMLINK_PARENT");
+  CHECK_EQ(refused(Layer().hardlink("y", "d").file("s/x"), below), "ERR_INVALID_ENTRY");
+  CHECK_EQ(refused(Layer().file("s/x").hardlink("y", "y"), below), "ERR_SYMLINK_PARENT");
+  CHECK_EQ(refused(Layer().hardlink("y", "y").file("s/x"), below), "ERR_INVALID_ENTRY");
+  CHECK_EQ(refused(Layer().hardlink("d", "d/f").file("s/x"), below), "ERR_LINK_TARGET");
+  CHECK_EQ(refused(Layer().hardlink("y", "none").file("s/x"), below), "ERR_SYMLINK_PARENT");
+  // Before a refusal that needs no lower layers, too.
+  CHECK_EQ(settled(Layer().hardlink("d", "d/f").hardlink("y", "y"), below), "ERR_LINK_TARGET");
+  CHECK_EQ(settled(Layer().hardlink("y", "y").hardlink("d", "d/f"), below), "ERR_INVALID_ENTRY");
+  // A link's target follows symlinks under every policy, and may be what is refused.
+  CHECK_EQ(refused(Layer().hardlink("y", "s/f"), below), "i d\nf d/f\nf y = d/f\n");
+  CHECK_EQ(refused(Layer().hardlink("y", "s/none/../f").file("s/x"), below), "ERR_SYMLINK_PARENT");
+  const View loop = stack(Layer().symlink("c", "c").symlink("s", "/d"));
+  CHECK_EQ(refused(Layer().hardlink("y", "c/a").file("s/x"), loop), "ERR_INVALID_ENTRY");
+  CHECK_EQ(refused(Layer().file("s/x").hardlink("y", "c/a"), loop), "ERR_SYMLINK_PARENT");
+}
+
+TEST(a_refused_symlink_parent_needs_no_second_pass) {
+  const View below = stack(Layer().dir("d").file("d/f").symlink("s", "/d"));
+  Layer layer = Layer().hardlink("s/y", "s/f").hardlink("z", "s/f");
+  const auto view = layer.on(below, SymlinkParents::kError);
+  CHECK(!view.ok() && view.error().code == Code::ERR_SYMLINK_PARENT && !layer.replanned);
+}
+
+TEST(a_symlink_below_that_is_linked_belongs_to_the_layer) {
+  const View below = stack(Layer().dir("d").symlink("s", "/d"));
+  const Layer layer = Layer().hardlink("y", "s").file("s/x");
+  for (const auto policy :
+       {SymlinkParents::kFollow, SymlinkParents::kError, SymlinkParents::kReplace}) {
+    CHECK_EQ(settled(layer, below, policy), "i d\nf d/x\nl s\nl y = s\n");
+  }
+  CHECK_EQ(settled(Layer().file("s/x").hardlink("y", "s"), below, SymlinkParents::kError),
+           "ERR_SYMLINK_PARENT");
+}
+
+TEST(a_parent_that_was_only_walked_through_counts_as_one) {
+  const View below = stack(Layer().dir("d").dir("d/e").symlink("s", "d/e"));
+  const Layer layer = Layer().symlink("l", "s/../x").file("l/y");
+  CHECK_EQ(settled(layer, below), "i d\ni d/x\nf d/x/y\nl l\n");
+  CHECK_EQ(settled(layer, below, SymlinkParents::kError), "ERR_SYMLINK_PARENT");
+  CHECK_EQ(settled(layer, below, SymlinkParents::kReplace), "l l\ni x\nf x/y\n");
+  // Not on the way to a link's target; nor where this layer has cut it off.
+  const Layer linked = Layer().symlink("l", "s/../e").dir("d/e").file("d/e/y").hardlink("z", "l/y");
+  for (const auto policy : {SymlinkParents::kError, SymlinkParents::kReplace}) {
+    CHECK_EQ(settled(linked, below, policy), "i d\nd d/e\nf d/e/y\nl l\nf z = d/e/y\n");
+  }
+  const View deeper = stack(Layer().dir("d").symlink("d/s", "/"));
+  CHECK_EQ(settled(Layer().file("d").dir("d").symlink("l", "d/s/../x").file("l/y"), deeper,
+                   SymlinkParents::kError),
+           "D d\ni d/x\nf d/x/y\nl l\n");
+}
+
+TEST(a_link_sees_no_lower_file_where_its_path_was_cut_off) {
+  const View below = stack(Layer().file("a/b/c"));
+  CHECK_EQ(settled(Layer().file("a/b").hardlink("x", "a/b/c"), below), "ERR_LINK_TARGET");
+  // Nor when the path is made anew since, with all that was known of it.
+  CHECK_EQ(settled(Layer().file("a/b").hardlink("x", "a/b/c").file("a").dir("a").dir("a/b"), below),
+           "ERR_LINK_TARGET");
 }
