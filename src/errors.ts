@@ -18,7 +18,7 @@ export const errorTable = {
   ERR_INVALID_REFERENCE: {
     meaning:
       'The text that should name an image is not a reference, or names an unknown transport.',
-    fix: 'Write oci:PATH[:TAG], oci-archive:PATH[:TAG] or docker-archive:PATH[:NAME]. A path must not contain a colon.',
+    fix: 'Write oci:PATH[:TAG], oci-archive:PATH[:TAG] or docker-archive:PATH[:NAME]; to pull, [HOST/]NAME[:TAG][@DIGEST]. A path must not contain a colon.',
   },
   ERR_ABORTED: {
     meaning: 'The call was cancelled by its AbortSignal or by Ctrl-C. Nothing half done is left.',
@@ -54,8 +54,8 @@ export const errorTable = {
     fix: 'Build it with npm run setup; the message says what was tried on which platform.',
   },
   ERR_IMAGE_NOT_FOUND: {
-    meaning: 'The layout or archive holds no image of that name.',
-    fix: 'Use one of the names that the message lists.',
+    meaning: 'The registry, layout or archive holds no image of that name.',
+    fix: 'Check the name and the tag; of a layout or archive the message lists the names.',
   },
   ERR_AMBIGUOUS_REFERENCE: {
     meaning: 'The layout or archive holds several images that the reference fits.',
@@ -79,7 +79,7 @@ export const errorTable = {
     fix: 'Such layers are Windows base layers as a rule; make the image with the layer included.',
   },
   ERR_BLOB_NOT_FOUND: {
-    meaning: 'A blob that the image names is not in the layout or archive.',
+    meaning: 'A blob that the image names is not in the registry, layout, archive or store.',
     fix: 'The image is incomplete: copy it again, for the platform that is wanted.',
   },
   ERR_LAYER_COUNT: {
@@ -210,6 +210,36 @@ export const errorTable = {
   ERR_STORE_CORRUPT: {
     meaning: 'The metadata of the store is not a database, or is damaged.',
     fix: 'Restore it, or remove the store and import the images again.',
+  },
+  ERR_REGISTRY_UNREACHABLE: {
+    meaning:
+      'A registry (or where it redirects to) cannot be reached: no such host, no connection, cut off or silent too often.',
+    fix: 'Check the name, the network and the proxy (HTTPS_PROXY, NO_PROXY), and pull again: what has been downloaded is kept.',
+  },
+  ERR_TLS: {
+    meaning: 'The TLS of a registry cannot be trusted, or it has none.',
+    fix: 'Give the authority of its certificate with --ca FILE or in hosts.toml; for a registry without TLS choose --plain-http.',
+  },
+  ERR_REGISTRY_AUTH: {
+    meaning: 'A registry denies access: it wants credentials, or others.',
+    fix: 'Log in with docker login, podman login or skopeo login, or name the file with --auth-file. Many registries answer so for an image that is not there, too.',
+  },
+  ERR_CREDENTIALS: {
+    meaning: 'A file of credentials, or a credential helper, cannot be read.',
+    fix: 'The message names the file or the helper; log in again, or repair it.',
+  },
+  ERR_RATE_LIMITED: {
+    meaning: 'A registry answers 429: too many requests.',
+    fix: 'Wait as long as the message says and pull again; with credentials the limit is often higher.',
+  },
+  ERR_REGISTRY: {
+    meaning:
+      'A registry answers in a way that the distribution-spec does not know, or with an error of its own (5xx).',
+    fix: 'The message has its answer. Pull again later, or ask who runs it.',
+  },
+  ERR_INVALID_HOSTS: {
+    meaning: 'A hosts.toml is malformed, or none of its hosts can do what is needed.',
+    fix: 'The message names the file and the place; containerd docs/hosts.md has the format.',
   },
   ERR_INVALID_FILTER: {
     meaning: 'A filter is malformed.',

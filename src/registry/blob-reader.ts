@@ -1,0 +1,253 @@
+// The bytes of a blob from an offset on, in order, whatever breaks on the way: a connection that is cut or stalls is
+// begun again where it stopped. Big blobs are read in several ranges at once, each held until its turn.
+
+import { UnpackError } from '../errors.js';
+import type { Descriptor } from '../oci/index.js';
+import type { RegistryClient } from './client.js';
+import { fromTransport, TransientFailure } from './failure.js';
+import { pauseOrThrow } from './retry.js';
+import { type Answer, discard, headerOf } from './transport.js';
+
+export interface BlobReadOptions {
+  /** Bytes that are there already. */
+  from: number;
+  /** Ranges at once. */
+  ranges: number;
+  /** Also from the `urls` of the descriptor, where the registry has no such blob. */
+  foreign?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+  /** Called with the bytes of each piece that has arrived, also of those that are thrown away. */
+  onReceived?: ((bytes: number) => void) | undefined;
+  /** Called when a broken download is begun again. */
+  onResumed?: ((offset: number) => void) | undefined;
+}
+
+/** Bytes of one of several ranges. */
+const rangeBytes = 4 * 1024 * 1024;
+/** Connections for one blob, so that a server which gives a byte at a time comes to an end. */
+const mostConnections = 10_000;
+
+/** @throws UnpackError `ERR_BLOB_NOT_FOUND`, `ERR_SIZE_MISMATCH`, `ERR_ABORTED`, and those of every request */
+export async function* readBlob(
+  client: RegistryClient,
+  descriptor: Descriptor,
+  options: BlobReadOptions,
+): AsyncGenerator<Buffer> {
+  const { from, ranges } = options;
+  const { size } = descriptor;
+  if (from >= size) {
+    return;
+  }
+  if (ranges <= 1 || size - from <= rangeBytes) {
+    yield* readSpan(client, descriptor, options, { from, to: size });
+    return;
+  }
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(options.signal?.reason);
+  options.signal?.addEventListener('abort', onAbort, { once: true });
+  if (options.signal?.aborted) {
+    onAbort();
+  }
+  const inner = { ...options, signal: stop.signal };
+  const waiting: Promise<Buffer[]>[] = [];
+  let next = Math.min(from + rangeBytes, size);
+  const fill = () => {
+    while (waiting.length < ranges - 1 && next < size) {
+      const span = { from: next, to: Math.min(next + rangeBytes, size) };
+      const range = collect(readSpan(client, descriptor, inner, span));
+      range.catch(() => undefined); // it is looked at in its turn
+      waiting.push(range);
+      next = span.to;
+    }
+  };
+  try {
+    let whole = false;
+    // The first goes straight through, and tells whether the registry knows ranges: else it has everything.
+    const first = { from, to: next, rest: size };
+    const onWhole = () => {
+      whole = true;
+    };
+    for await (const chunk of readSpan(client, descriptor, inner, first, onWhole)) {
+      if (!whole) {
+        fill();
+      }
+      yield chunk;
+    }
+    if (whole) {
+      return;
+    }
+    for (;;) {
+      fill();
+      const range = waiting.shift();
+      if (range === undefined) {
+        return;
+      }
+      yield* await range;
+    }
+  } finally {
+    options.signal?.removeEventListener('abort', onAbort);
+    stop.abort();
+    await Promise.allSettled(waiting);
+  }
+}
+
+interface Span {
+  from: number;
+  /** Exclusive. */
+  to: number;
+  /** Where the blob ends, when a registry without ranges may go on to there. */
+  rest?: number;
+}
+
+async function* readSpan(
+  client: RegistryClient,
+  descriptor: Descriptor,
+  options: BlobReadOptions,
+  span: Span,
+  onWhole: () => void = () => undefined,
+): AsyncGenerator<Buffer> {
+  const { signal, onReceived, onResumed } = options;
+  const { size, digest } = descriptor;
+  let { from: at, to } = span;
+  let failures = 0;
+  for (let connections = 0; at < to; connections++) {
+    if (connections > 0) {
+      onResumed?.(at);
+    }
+    try {
+      const ranged = at > 0 || to < size;
+      // An open end where there is one: it says the same, and some registries know only that.
+      const range = ranged ? { from: at, to: to < size ? to - 1 : undefined } : undefined;
+      const answer = await open(client, descriptor, range, options);
+      let skip = checkRange(answer, descriptor, range);
+      if (answer.status === 200 && span.rest !== undefined && to < span.rest) {
+        to = span.rest;
+        onWhole();
+      }
+      for await (const piece of bodyOf(answer)) {
+        onReceived?.(piece.length);
+        let chunk = piece;
+        if (skip > 0) {
+          const skipped = Math.min(skip, chunk.length);
+          skip -= skipped;
+          chunk = chunk.subarray(skipped);
+        }
+        if (at + chunk.length > to && to === size) {
+          throw sizeMismatch(descriptor, `has more than ${size} bytes`);
+        }
+        chunk = chunk.subarray(0, to - at);
+        if (chunk.length > 0) {
+          failures = 0;
+          at += chunk.length;
+          yield chunk;
+        }
+        if (at === to && to < size) {
+          break; // more than was asked for
+        }
+      }
+      if (at < to) {
+        const text = `blob ${digest}: the connection ended after ${at} of ${size} bytes`;
+        throw new TransientFailure(new UnpackError('ERR_REGISTRY_UNREACHABLE', text));
+      }
+    } catch (caught) {
+      failures++;
+      if (connections >= mostConnections && caught instanceof TransientFailure) {
+        throw caught.error;
+      }
+      await pauseOrThrow(client.retry, failures, caught, signal);
+    }
+  }
+}
+
+/** The registry's blob, or, where it has none and that is allowed, the first of its other places that answers. */
+async function open(
+  client: RegistryClient,
+  { digest, urls = [] }: Descriptor,
+  range: { from: number; to?: number | undefined } | undefined,
+  { signal, foreign }: BlobReadOptions,
+): Promise<Answer> {
+  try {
+    return await client.openBlob(digest, range, signal);
+  } catch (error) {
+    const absent = error instanceof UnpackError && error.code === 'ERR_BLOB_NOT_FOUND';
+    if (!absent || !foreign) {
+      throw error;
+    }
+    for (const text of urls) {
+      const url = URL.canParse(text) ? new URL(text) : undefined;
+      if (url !== undefined && /^https?:$/.test(url.protocol)) {
+        url.username = '';
+        url.password = '';
+        try {
+          return await client.openForeign(url, range, signal);
+        } catch (other) {
+          if (signal?.aborted || other instanceof TransientFailure) {
+            throw other;
+          }
+        }
+      }
+    }
+    throw error;
+  }
+}
+
+/** Bytes to skip, since the answer begins too early. */
+function checkRange(
+  answer: Answer,
+  descriptor: Descriptor,
+  range: { from: number; to?: number | undefined } | undefined,
+): number {
+  const { size } = descriptor;
+  const fail = (problem: string): never => {
+    discard(answer);
+    throw sizeMismatch(descriptor, problem);
+  };
+  if (answer.status === 206 && range !== undefined) {
+    const said = headerOf(answer, 'content-range') ?? '';
+    const [, from, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(said) ?? [];
+    if (from === undefined || Number(from) !== range.from) {
+      fail(`was asked for from byte ${range.from}, and came as ${JSON.stringify(said)}`);
+    }
+    if (total !== '*' && Number(total) !== size) {
+      fail(`has ${total} bytes in the registry, its descriptor says ${size}`);
+    }
+    return 0;
+  }
+  const length = headerOf(answer, 'content-length');
+  if (length !== undefined && Number(length) !== size) {
+    fail(`has ${length} bytes in the registry, its descriptor says ${size}`);
+  }
+  return range?.from ?? 0;
+}
+
+async function* bodyOf(answer: Answer): AsyncGenerator<Buffer> {
+  const iterator = answer.body[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      let result: IteratorResult<Buffer>;
+      try {
+        result = (await iterator.next()) as IteratorResult<Buffer>;
+      } catch (error) {
+        throw fromTransport(error, answer.url);
+      }
+      if (result.done) {
+        return;
+      }
+      yield result.value;
+    }
+  } finally {
+    discard(answer);
+  }
+}
+
+async function collect(chunks: AsyncIterable<Buffer>): Promise<Buffer[]> {
+  const all: Buffer[] = [];
+  for await (const chunk of chunks) {
+    all.push(chunk);
+  }
+  return all;
+}
+
+function sizeMismatch({ digest }: Descriptor, problem: string): UnpackError {
+  return new UnpackError('ERR_SIZE_MISMATCH', `blob ${digest}: ${problem}`, { layer: digest });
+}

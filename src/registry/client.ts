@@ -1,0 +1,450 @@
+// Asks the hosts of a repository, one after the other, for manifests and blobs: redirects, authentication, retries, and
+// what an answer means (github.com/opencontainers/distribution-spec, "Pull").
+
+import { UnpackError } from '../errors.js';
+import { type ImageName, isDigest, mediaTypes } from '../oci/index.js';
+import { Authorizer } from './authorizer.js';
+import { type Credentials, findCredentials } from './credentials.js';
+import { fromTransport, TransientFailure } from './failure.js';
+import { type Capability, type HostOptions, hostsFor, type RegistryHost } from './hosts.js';
+import { defaultRetryPolicy, parseRetryAfter, type RetryPolicy, withRetries } from './retry.js';
+import {
+  type Answer,
+  discard,
+  headerOf,
+  readBytes,
+  readText,
+  type TlsOptions,
+  Transport,
+} from './transport.js';
+
+/** How registries are spoken to. */
+export interface ClientOptions extends HostOptions {
+  /** Instead of those in the files of Docker and Podman; only for the domain's own host. */
+  credentials?: Credentials | undefined;
+  /** A file like Docker's config.json; default `$REGISTRY_AUTH_FILE`, else Docker's and Podman's own. */
+  authFile?: string | undefined;
+  retry?: Partial<RetryPolicy> | undefined;
+  /** Milliseconds without a byte until a connection counts as broken. Default 30,000. */
+  stallTimeout?: number | undefined;
+}
+
+/** A manifest or an index as a registry hands it out; its digest is checked. */
+export interface FetchedManifest {
+  digest: string;
+  mediaType: string;
+  bytes: Buffer;
+}
+
+/** A manifest is at most this long, in bytes; twice what the distribution-spec asks of registries. */
+const maxManifestBytes = 8 * 1024 * 1024;
+const maxRedirects = 10;
+const connectTimeout = 15_000;
+const defaultStallTimeout = 30_000;
+/** Tries with a host when there is another one to ask. */
+const mirrorAttempts = 2;
+
+const acceptManifests = [
+  mediaTypes.ociIndex,
+  mediaTypes.ociManifest,
+  mediaTypes.dockerManifestList,
+  mediaTypes.dockerManifest,
+].join(', ');
+
+interface Host extends RegistryHost {
+  authorizer: Authorizer;
+}
+
+/** What is asked for, and for messages what it is. */
+interface Question {
+  method: 'GET' | 'HEAD';
+  /** Below the repository, `manifests/latest`. */
+  path: string;
+  headers?: Record<string, string>;
+  capability: Capability;
+  signal?: AbortSignal | undefined;
+}
+
+/** The repository of one image, as its hosts serve it. Close it. */
+export class RegistryClient {
+  readonly name: ImageName;
+  readonly retry: RetryPolicy;
+  readonly #hosts: readonly Host[];
+  readonly #transport: Transport;
+  readonly #plainTls: TlsOptions;
+
+  private constructor(
+    name: ImageName,
+    hosts: readonly Host[],
+    transport: Transport,
+    options: ClientOptions,
+  ) {
+    this.name = name;
+    this.#hosts = hosts;
+    this.#transport = transport;
+    this.#plainTls = { ca: options.ca };
+    this.retry = { ...defaultRetryPolicy, ...options.retry };
+  }
+
+  /** @throws UnpackError `ERR_INVALID_HOSTS` */
+  static async open(name: ImageName, options: ClientOptions = {}): Promise<RegistryClient> {
+    const found = await hostsFor(name.domain, options);
+    const { stallTimeout = defaultStallTimeout, authFile } = options;
+    const transport = new Transport({ connect: connectTimeout, stall: stallTimeout });
+    const hosts = found.map((host): Host => {
+      const { host: address, origin } = new URL(host.base);
+      const own = host.namespace === undefined;
+      const authorizer = new Authorizer({
+        transport,
+        origin,
+        tls: host.tls,
+        scope: `repository:${name.path}:pull`,
+        credentials: async () =>
+          (own ? options.credentials : undefined) ??
+          (await findCredentials(own ? name.domain : address, name.path, { authFile })),
+      });
+      return { ...host, authorizer };
+    });
+    return new RegistryClient(name, hosts, transport, options);
+  }
+
+  /**
+   * What the tag or digest stands for, by HEAD; undefined where the registry does not say it so.
+   *
+   * @throws UnpackError `ERR_IMAGE_NOT_FOUND`, and those of every request
+   */
+  async head(
+    reference: string,
+    signal?: AbortSignal,
+  ): Promise<{ digest: string; mediaType: string; size: number } | undefined> {
+    return this.#askHosts({
+      method: 'HEAD',
+      path: `manifests/${reference}`,
+      headers: { accept: acceptManifests },
+      capability: isDigest(reference) ? 'pull' : 'resolve',
+      signal,
+    }).then(
+      (answer) => {
+        discard(answer);
+        const digest = headerOf(answer, 'docker-content-digest');
+        const size = Number(headerOf(answer, 'content-length') ?? Number.NaN);
+        const mediaType = mediaTypeOf(answer);
+        if (digest === undefined || mediaType === undefined || !Number.isSafeInteger(size)) {
+          return undefined;
+        }
+        checkContentDigest(answer, isDigest(reference) ? reference : undefined);
+        return { digest, mediaType, size };
+      },
+      (error: unknown) => {
+        // Some registries know no HEAD.
+        if (error instanceof UnpackError && error.cause === methodNotAllowed) {
+          return undefined;
+        }
+        throw error;
+      },
+    );
+  }
+
+  /**
+   * A manifest or index by tag or digest, its digest checked.
+   *
+   * @throws UnpackError `ERR_IMAGE_NOT_FOUND`, `ERR_DIGEST_MISMATCH`, `ERR_LIMIT_EXCEEDED`, and those of every request
+   */
+  async manifest(
+    reference: string,
+    digestOf: (bytes: Buffer, like?: string) => string,
+    signal?: AbortSignal,
+  ): Promise<FetchedManifest> {
+    return withRetries(this.retry, signal, async () => {
+      const answer = await this.#askHosts({
+        method: 'GET',
+        path: `manifests/${reference}`,
+        headers: { accept: acceptManifests },
+        capability: isDigest(reference) ? 'pull' : 'resolve',
+        signal,
+      });
+      const bytes = await this.#readDocument(answer, `manifest ${reference}`);
+      const said = headerOf(answer, 'docker-content-digest');
+      const wanted = isDigest(reference) ? reference : said;
+      const digest = digestOf(bytes, wanted);
+      for (const expected of [wanted, said]) {
+        if (expected !== undefined && expected !== digestOf(bytes, expected)) {
+          throw mismatch(answer, expected, digest);
+        }
+      }
+      return { digest, mediaType: mediaTypeOf(answer) ?? '', bytes };
+    });
+  }
+
+  /** A small blob; who asks checks its digest. @throws UnpackError `ERR_BLOB_NOT_FOUND`, `ERR_LIMIT_EXCEEDED` */
+  async document(digest: string, signal?: AbortSignal): Promise<Buffer> {
+    return withRetries(this.retry, signal, async () => {
+      const answer = await this.openBlob(digest, undefined, signal);
+      return this.#readDocument(answer, `blob ${digest}`);
+    });
+  }
+
+  /**
+   * Opens a blob, or a part of it: status 206, or 200 with all of it where the registry knows no ranges. The body
+   * may break off.
+   *
+   * @throws UnpackError `ERR_BLOB_NOT_FOUND`, and those of every request
+   */
+  async openBlob(
+    digest: string,
+    range: { from: number; to?: number | undefined } | undefined,
+    signal?: AbortSignal,
+  ): Promise<Answer> {
+    const answer = await this.#askHosts({
+      method: 'GET',
+      path: `blobs/${digest}`,
+      headers: range === undefined ? {} : { range: `bytes=${range.from}-${range.to ?? ''}` },
+      capability: 'pull',
+      signal,
+    });
+    try {
+      checkContentDigest(answer, digest);
+    } catch (error) {
+      discard(answer);
+      throw error;
+    }
+    return answer;
+  }
+
+  /** A blob from elsewhere, with nothing of ours: no credentials, no certificate, no header. */
+  async openForeign(
+    url: URL,
+    range: { from: number; to?: number | undefined } | undefined,
+    signal?: AbortSignal,
+  ): Promise<Answer> {
+    const headers: Record<string, string> =
+      range === undefined ? {} : { range: `bytes=${range.from}-${range.to ?? ''}` };
+    return this.#follow({ url, method: 'GET', headers, signal }, undefined, undefined).then(
+      (answer) => this.#judge(answer, `blob ${url.href}`, 'ERR_BLOB_NOT_FOUND'),
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#transport.close();
+  }
+
+  /** Asks each host that can tell; the first that answers well. What the last one says counts. */
+  async #askHosts(question: Question): Promise<Answer> {
+    const able = this.#hosts.filter(({ capabilities }) =>
+      capabilities.includes(question.capability),
+    );
+    const last = able.at(-1);
+    if (last === undefined) {
+      throw new UnpackError(
+        'ERR_INVALID_HOSTS',
+        `${this.name.domain}: no host has the capability "${question.capability}"`,
+      );
+    }
+    for (const host of able.slice(0, -1)) {
+      try {
+        return await this.#askHost(host, question, mirrorAttempts);
+      } catch (error) {
+        if (question.signal?.aborted) {
+          throw error;
+        }
+        // A mirror that cannot help is no failure: the next one is asked.
+      }
+    }
+    return this.#askHost(last, question, this.retry.attempts);
+  }
+
+  async #askHost(host: Host, question: Question, attempts: number): Promise<Answer> {
+    const { method, path, headers, signal } = question;
+    const url = new URL(`${host.base}/${this.name.path}/${path}`);
+    if (host.namespace !== undefined) {
+      url.searchParams.set('ns', host.namespace);
+    }
+    const absent = path.startsWith('manifests/') ? 'ERR_IMAGE_NOT_FOUND' : 'ERR_BLOB_NOT_FOUND';
+    const what = `${url.host}/${this.name.path}: ${path.replace('/', ' ')}`;
+    return withRetries({ ...this.retry, attempts }, signal, async () => {
+      for (let tries = 0; ; tries++) {
+        const authorization = await host.authorizer.header(signal);
+        const own = { ...host.headers, ...(authorization !== undefined && { authorization }) };
+        const request = { url, method, headers: headers ?? {}, signal };
+        const answer = await this.#follow(request, host, own);
+        const atHome = answer.url.origin === url.origin;
+        if (answer.status === 401 && atHome && tries < 2) {
+          discard(answer);
+          if (await host.authorizer.accept(answer.headers, authorization, signal)) {
+            continue;
+          }
+          throw denied(what, 401, authorization === undefined ? 'asks for credentials' : '');
+        }
+        return this.#judge(answer, what, absent);
+      }
+    });
+  }
+
+  /**
+   * Follows redirects. `own`, which may hold secrets, goes to the host itself and never to another origin, nor back to
+   * it from there.
+   */
+  async #follow(
+    request: {
+      url: URL;
+      method: 'GET' | 'HEAD';
+      headers: Record<string, string>;
+      signal?: AbortSignal | undefined;
+    },
+    host: Host | undefined,
+    own: Record<string, string> | undefined,
+  ): Promise<Answer> {
+    let { url } = request;
+    let secrets = own;
+    let tls = host?.tls ?? this.#plainTls;
+    for (let redirects = 0; ; redirects++) {
+      const answer = await this.#transport.exchange({
+        method: request.method,
+        url,
+        headers: { ...request.headers, ...secrets },
+        tls,
+        signal: request.signal,
+      });
+      const location = headerOf(answer, 'location');
+      if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) {
+        return answer;
+      }
+      discard(answer);
+      if (redirects === maxRedirects) {
+        throw unexpected(url.host, `redirects more than ${maxRedirects} times`);
+      }
+      const next = redirectTarget(url, location);
+      if (next.origin !== url.origin) {
+        secrets = undefined;
+        tls = this.#plainTls;
+      }
+      url = next;
+    }
+  }
+
+  /** A good answer, or the error that another is. */
+  async #judge(
+    answer: Answer,
+    what: string,
+    absent: 'ERR_IMAGE_NOT_FOUND' | 'ERR_BLOB_NOT_FOUND',
+  ): Promise<Answer> {
+    const { status } = answer;
+    if (status === 200 || status === 206) {
+      return answer;
+    }
+    const detail = await messageOf(answer);
+    const text = `${what}: the registry answered ${status}${detail}`;
+    if (status === 429) {
+      const after = parseRetryAfter(headerOf(answer, 'retry-after'));
+      const wait = after === undefined ? '' : `, wait ${Math.ceil(after / 1000)} s`;
+      throw new TransientFailure(new UnpackError('ERR_RATE_LIMITED', `${text}${wait}`), after);
+    }
+    if (status >= 500 && status !== 501) {
+      const after = parseRetryAfter(headerOf(answer, 'retry-after'));
+      throw new TransientFailure(new UnpackError('ERR_REGISTRY', text), after);
+    }
+    switch (status) {
+      case 401:
+      case 403:
+        throw denied(what, status, detail);
+      case 404:
+        throw new UnpackError(absent, `${what}: is not in the registry${detail}`);
+      case 405:
+        throw new UnpackError('ERR_REGISTRY', text, { cause: methodNotAllowed });
+      case 416:
+        throw new UnpackError('ERR_SIZE_MISMATCH', `${what}: is shorter than its descriptor says`);
+      default:
+        throw new UnpackError('ERR_REGISTRY', text);
+    }
+  }
+
+  async #readDocument(answer: Answer, what: string): Promise<Buffer> {
+    const length = Number(headerOf(answer, 'content-length') ?? 0);
+    const bytes =
+      length > maxManifestBytes ? undefined : await readBytes(answer, maxManifestBytes + 1);
+    if (bytes === undefined || bytes.length > maxManifestBytes) {
+      discard(answer);
+      const problem = `is longer than ${maxManifestBytes} bytes`;
+      throw new UnpackError('ERR_LIMIT_EXCEEDED', `${answer.url.host}: ${what} ${problem}`);
+    }
+    if (bytes.length < length) {
+      const cut = unexpected(answer.url.host, `${what} broke off after ${bytes.length} bytes`);
+      throw new TransientFailure(cut);
+    }
+    return bytes;
+  }
+}
+
+const methodNotAllowed = Symbol('method not allowed');
+
+/** Docker-Content-Digest, where it is there, must be what was asked for, and a digest. */
+function checkContentDigest(answer: Answer, wanted: string | undefined): void {
+  const said = headerOf(answer, 'docker-content-digest');
+  if (said === undefined) {
+    return;
+  }
+  if (!isDigest(said)) {
+    const text = `Docker-Content-Digest ${JSON.stringify(said)} is not a digest`;
+    throw unexpected(answer.url.host, text);
+  }
+  const [algorithm] = said.split(':');
+  if (wanted?.startsWith(`${algorithm}:`) && said !== wanted) {
+    throw mismatch(answer, wanted, said);
+  }
+}
+
+function mismatch(answer: Answer, wanted: string, found: string): UnpackError {
+  return new UnpackError(
+    'ERR_DIGEST_MISMATCH',
+    `${answer.url.host}: answered with ${found}, not with ${wanted}`,
+  );
+}
+
+/** Without parameters; undefined where it says nothing about what the content is. */
+function mediaTypeOf(answer: Answer): string | undefined {
+  const type = headerOf(answer, 'content-type')?.split(';', 1)[0]?.trim() ?? '';
+  const vague = ['', 'text/plain', 'application/json', 'application/octet-stream'];
+  return vague.includes(type) ? undefined : type;
+}
+
+function redirectTarget(from: URL, location: string): URL {
+  let url: URL;
+  try {
+    url = new URL(location, from);
+  } catch {
+    throw unexpected(from.host, `redirects to ${JSON.stringify(location)}, which is not a URL`);
+  }
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && from.protocol === 'http:')) {
+    throw unexpected(from.host, `redirects to ${url.origin}, away from TLS`);
+  }
+  url.username = '';
+  url.password = '';
+  return url;
+}
+
+function denied(what: string, status: number, detail: string): UnpackError {
+  const text = detail === '' || detail.startsWith(':') ? detail : `: ${detail}`;
+  return new UnpackError('ERR_REGISTRY_AUTH', `${what}: access denied (${status})${text}`);
+}
+
+function unexpected(host: string, problem: string): UnpackError {
+  return new UnpackError('ERR_REGISTRY', `${host}: ${problem}`);
+}
+
+/** What the registry says in its JSON of errors, shortened. */
+async function messageOf(answer: Answer): Promise<string> {
+  try {
+    const text = await readText(answer);
+    const { errors } = JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] };
+    const { code, message } = errors?.[0] ?? {};
+    const parts = [code, message].filter((part) => typeof part === 'string' && part !== '');
+    return parts.length === 0 ? '' : `: ${parts.join(': ').slice(0, 300)}`;
+  } catch (error) {
+    discard(answer);
+    const failure = fromTransport(error, answer.url);
+    if (failure instanceof UnpackError && failure.code === 'ERR_ABORTED') {
+      throw failure;
+    }
+    return '';
+  }
+}

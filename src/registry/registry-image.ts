@@ -1,0 +1,102 @@
+// An image in a registry: what its name stands for, and its documents, from the content store where they are there.
+
+import { UnpackError } from '../errors.js';
+import {
+  type Descriptor,
+  digestOf,
+  formatImageName,
+  matchesDigest,
+  mediaKind,
+  mediaTypes,
+  parseDigest,
+  parseJson,
+} from '../oci/index.js';
+import type { ImageDocuments } from '../source/index.js';
+import type { RegistryClient } from './client.js';
+
+/** Documents that are there already, by digest. */
+export type KnownDocuments = (descriptor: Descriptor) => Promise<Buffer | undefined>;
+
+export class RegistryImage implements ImageDocuments {
+  readonly reference: string;
+  readonly #client: RegistryClient;
+  readonly #known: KnownDocuments;
+  readonly #signal: AbortSignal | undefined;
+  readonly #documents = new Map<string, Promise<Buffer>>();
+  #root: Promise<Descriptor> | undefined;
+
+  constructor(client: RegistryClient, known: KnownDocuments, signal?: AbortSignal) {
+    this.reference = formatImageName(client.name);
+    this.#client = client;
+    this.#known = known;
+    this.#signal = signal;
+  }
+
+  resolve(): Promise<Descriptor> {
+    this.#root ??= this.#resolve();
+    return this.#root;
+  }
+
+  readBlob(descriptor: Descriptor): Promise<Buffer> {
+    const { digest } = descriptor;
+    let document = this.#documents.get(digest);
+    if (document === undefined) {
+      document = this.#read(descriptor);
+      this.#documents.set(digest, document);
+    }
+    return document;
+  }
+
+  async #resolve(): Promise<Descriptor> {
+    const { digest: wanted, tag = 'latest' } = this.#client.name;
+    const reference = wanted ?? tag;
+    const found = await this.#client.head(reference, this.#signal);
+    if (found !== undefined) {
+      return found;
+    }
+    const { digest, mediaType, bytes } = await this.#client.manifest(
+      reference,
+      digestLike,
+      this.#signal,
+    );
+    this.#documents.set(digest, Promise.resolve(bytes));
+    return { digest, mediaType: mediaType || sniff(bytes, digest), size: bytes.length };
+  }
+
+  async #read(descriptor: Descriptor): Promise<Buffer> {
+    const { digest, size, mediaType } = descriptor;
+    const known = await this.#known(descriptor);
+    if (known !== undefined) {
+      return known;
+    }
+    const kind = mediaKind(mediaType);
+    const isManifest = kind === 'index' || kind === 'manifest' || kind === 'schema1';
+    const bytes = isManifest
+      ? (await this.#client.manifest(digest, digestLike, this.#signal)).bytes
+      : await this.#client.document(digest, this.#signal);
+    if (bytes.length !== size) {
+      const problem = `has ${bytes.length} bytes in the registry, its descriptor says ${size}`;
+      throw new UnpackError('ERR_SIZE_MISMATCH', `${this.reference}: blob ${digest}: ${problem}`);
+    }
+    if (!matchesDigest(bytes, digest)) {
+      const problem = 'has other content in the registry than its digest says';
+      throw new UnpackError('ERR_DIGEST_MISMATCH', `${this.reference}: blob ${digest}: ${problem}`);
+    }
+    return bytes;
+  }
+}
+
+/** The digest of bytes, by the algorithm of another one. */
+function digestLike(bytes: Buffer, like?: string): string {
+  return digestOf(bytes, parseDigest(like ?? '')?.algorithm);
+}
+
+/** What a document says that it is, where the registry does not. */
+function sniff(bytes: Buffer, digest: string): string {
+  const json = parseJson(bytes, `manifest ${digest}`);
+  const said = json.optionalString('mediaType') ?? '';
+  if (said !== '') {
+    return said;
+  }
+  return json.has('manifests') ? mediaTypes.ociIndex : mediaTypes.ociManifest;
+}
