@@ -49,6 +49,8 @@ export type {
   Usage,
 } from './metadata/index.js';
 export type { Descriptor } from './oci/index.js';
+export type { PullLayerProgress, PullPhase, PullProgress } from './pull/progress.js';
+export type { Credentials, RetryPolicy } from './registry/index.js';
 export {
   mountAll,
   type SnapshotInfo,
@@ -64,6 +66,8 @@ export {
   type Images,
   type ImportOptions,
   type Leases,
+  type PullOptions,
+  type PullReport,
   type SnapshotChange,
   Store,
   type StoreDurability,

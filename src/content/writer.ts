@@ -138,6 +138,21 @@ export class ContentWriter {
     this.#offset += chunk.length;
   }
 
+  /** The bytes that are there, from the first on. Nothing may be written meanwhile. */
+  async *readBack(): AsyncGenerator<Buffer> {
+    this.#check();
+    const end = this.#offset;
+    for (let at = 0; at < end; ) {
+      const buffer = Buffer.allocUnsafe(Math.min(readSize, end - at));
+      const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, at);
+      if (bytesRead === 0) {
+        throw new UnpackError('ERR_IO', `ref ${this.ref}: ends before ${end} bytes`);
+      }
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  }
+
   /** Forgets what is there. */
   async reset(): Promise<void> {
     this.#check();

@@ -134,6 +134,8 @@ export interface Staging {
   readonly treeIndex: string;
   /** Removes it; does nothing after adoption. */
   discard(): Promise<void>;
+  /** As `discard`, but the removal is only waited for when the snapshotter is closed. */
+  abandon(): Promise<void>;
 }
 
 export interface AdoptOptions extends SnapshotOptions {

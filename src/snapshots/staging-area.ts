@@ -16,6 +16,7 @@ export class StagingArea {
   readonly directory: string;
   readonly #parent: string;
   readonly #lock: FileLock;
+  readonly #removals = new Set<Promise<void>>();
   #count = 0;
 
   private constructor(parent: string, directory: string, lock: FileLock) {
@@ -55,16 +56,35 @@ export class StagingArea {
 
   /** Removes `directory`, which is on the same file system: at once from where it is, then all of it. */
   async discard(directory: string): Promise<void> {
+    const doomed = this.#moveAway(directory);
+    if (doomed !== undefined) {
+      await removeTree(doomed);
+    }
+  }
+
+  /** As {@link StagingArea.discard}, without waiting for more than that it is not where it was. */
+  abandon(directory: string): void {
+    const doomed = this.#moveAway(directory);
+    if (doomed !== undefined) {
+      const removal = removeTree(doomed)
+        .catch(() => undefined) // `close` tries again, and whoever sweeps
+        .finally(() => this.#removals.delete(removal));
+      this.#removals.add(removal);
+    }
+  }
+
+  /** Its new path; undefined where there is nothing. */
+  #moveAway(directory: string): string | undefined {
     const doomed = this.next();
     try {
       renameSync(directory, doomed);
+      return doomed;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-        return;
+        return undefined;
       }
       throw UnpackError.fromSystem(error, directory);
     }
-    await removeTree(doomed);
   }
 
   /** Removes the areas of processes that have ended. @returns how many, and why others could not be removed */
@@ -91,6 +111,7 @@ export class StagingArea {
   /** Removes all that is in the area, and unlocks. */
   async close(): Promise<void> {
     try {
+      await Promise.all(this.#removals);
       await removeTree(this.directory);
       await rm(this.directory, { force: true, recursive: true });
     } finally {
@@ -138,6 +159,12 @@ export class StagedDirectory implements Staging {
   async discard(): Promise<void> {
     if (!this.moved) {
       await this.#area.discard(this.directory);
+    }
+  }
+
+  async abandon(): Promise<void> {
+    if (!this.moved) {
+      this.#area.abandon(this.directory);
     }
   }
 }

@@ -3,8 +3,8 @@
 
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
-import { gcLabels, type Image, type LeaseResource } from '../metadata/index.js';
-import { type Descriptor, mediaKind, parseIndex } from '../oci/index.js';
+import type { Image, LeaseResource } from '../metadata/index.js';
+import type { Descriptor } from '../oci/index.js';
 import {
   type ImageSource,
   openImageSource,
@@ -14,6 +14,7 @@ import {
 import { throwIfAborted } from '../unpack/layer-run.js';
 import type { StoreLayerResult } from '../unpack/store-layers.js';
 import { resolveStoreOptions, type StoreContext, type StoreUnpackOptions } from './context.js';
+import { type ImageDocument, ingestDocument, readDocuments } from './image-documents.js';
 import { layerReports, type StoreReport } from './report.js';
 import type { Space } from './space.js';
 import { platformLabel } from './stored-image.js';
@@ -36,14 +37,6 @@ export interface ImportOptions extends StoreUnpackOptions {
   unpack?: boolean | undefined;
   /** Labels of the image. */
   labels?: Readonly<Record<string, string>> | undefined;
-}
-
-/** An index, manifest or config: small, and read already. */
-interface Document {
-  descriptor: Descriptor;
-  bytes: Buffer;
-  /** What garbage collection must know. */
-  labels: Record<string, string>;
 }
 
 /** Imports the image that `reference` names. */
@@ -86,7 +79,7 @@ class ImageImport {
   readonly #source: ImageSource;
   readonly #image: ResolvedImage;
   readonly #options: ImportOptions;
-  #documents: Document[] = [];
+  #documents: ImageDocument[] = [];
   /** Snapshots and blobs that this call has made. */
   readonly snapshots: string[] = [];
   readonly blobs: string[] = [];
@@ -106,7 +99,7 @@ class ImageImport {
 
   /** All that will belong to the image, whether it is there or not. */
   async resources(): Promise<LeaseResource[]> {
-    this.#documents = await this.#readDocuments();
+    this.#documents = await readDocuments(this.#image, (one) => this.#source.readBlob(one));
     const digests = new Set([
       ...this.#documents.map(({ descriptor }) => descriptor.digest),
       ...this.#image.layers.map(({ descriptor }) => descriptor.digest),
@@ -177,8 +170,10 @@ class ImageImport {
     const writeAll = async (): Promise<void> => {
       // After the layers: a manifest that is there must not promise what is not.
       await Promise.all(ingests.values());
+      const { content } = this.#context;
       for (const document of this.#documents) {
-        await this.#ingestDocument(document, lease, controller.signal);
+        const isNew = await ingestDocument(content, document, lease, controller.signal);
+        this.#noteBlob(document.descriptor, isNew);
       }
     };
     const writing = writeAll();
@@ -227,19 +222,6 @@ class ImageImport {
     this.#noteBlob(descriptor, isNew);
   }
 
-  async #ingestDocument(
-    { descriptor, bytes, labels }: Document,
-    lease: string,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { content } = this.#context;
-    const { digest, size, mediaType } = descriptor;
-    const isNew = (await content.find(digest)) === undefined;
-    const ref = `${mediaKind(mediaType)}-${digest}`;
-    await content.ingest(ref, [bytes], { digest, size, labels, lease, signal });
-    this.#noteBlob(descriptor, isNew);
-  }
-
   #noteBlob({ digest, size }: Descriptor, isNew: boolean): void {
     if (isNew) {
       this.blobs.push(digest);
@@ -265,49 +247,6 @@ class ImageImport {
       this.#source.locateBlob(descriptor),
     );
     return blobs.size;
-  }
-
-  /** Config, manifest, and the indexes above it, those that are referred to first. */
-  async #readDocuments(): Promise<Document[]> {
-    const { root, manifest, manifestDescriptor } = this.#image;
-    const config = await this.#read(manifest.config, {});
-    const labels: Record<string, string> = {
-      [`${gcLabels.refContent}.config`]: manifest.config.digest,
-    };
-    for (const [index, { digest }] of manifest.layers.entries()) {
-      labels[`${gcLabels.refContent}.l.${index}`] = digest;
-    }
-    const documents = [config, await this.#read(manifestDescriptor, labels)];
-    if (root.digest !== manifestDescriptor.digest) {
-      await this.#readIndex(root, documents);
-    }
-    return documents;
-  }
-
-  /** Adds the index when the manifest is below it. */
-  async #readIndex(descriptor: Descriptor, documents: Document[]): Promise<boolean> {
-    const document = await this.#read(descriptor, {});
-    const label = `index ${descriptor.digest}`;
-    const { manifests } = parseIndex(document.bytes, label, descriptor.mediaType);
-    for (const [index, child] of manifests.entries()) {
-      const isIndex = mediaKind(child.mediaType) === 'index';
-      const isWanted = isIndex
-        ? await this.#readIndex(child, documents)
-        : child.digest === this.#image.manifestDigest;
-      if (isWanted) {
-        // By its place in the index, so that other platforms add theirs when they are imported.
-        document.labels[`${gcLabels.refContent}.m.${index}`] = child.digest;
-      }
-    }
-    const found = Object.keys(document.labels).length > 0;
-    if (found && !documents.some((known) => known.descriptor.digest === descriptor.digest)) {
-      documents.push(document);
-    }
-    return found;
-  }
-
-  async #read(descriptor: Descriptor, labels: Record<string, string>): Promise<Document> {
-    return { descriptor, bytes: await this.#source.readBlob(descriptor), labels };
   }
 }
 

@@ -22,7 +22,15 @@ const headLength = 18;
 
 /** What a layer takes when it is unpacked. */
 export async function layerSpace(blob: BlobLocation): Promise<Space> {
-  const bytes = await uncompressedSize(blob);
+  return spaceOf(await uncompressedSize(blob));
+}
+
+/** A low guess of what a layer takes whose blob, of so many bytes, is not there yet. */
+export function guessedSpace(blobBytes: number): Space {
+  return spaceOf(blobBytes * guessedRatio);
+}
+
+function spaceOf(bytes: number): Space {
   return { bytes, inodes: 4 + Math.ceil(bytes / bytesPerInode) };
 }
 

@@ -31,6 +31,7 @@ import { Images } from './images.js';
 import { type ImportOptions, importImage } from './import-image.js';
 import { storeInstance } from './instance.js';
 import { Leases } from './leases.js';
+import type { PullOptions, PullReport } from './pull-image.js';
 import { ensureChain, unpackReport, unpackStoredImage } from './repair.js';
 import type { StoreReport } from './report.js';
 import { Session } from './session.js';
@@ -198,6 +199,26 @@ export class Store {
   async import(reference: string, options: ImportOptions = {}): Promise<StoreReport> {
     try {
       return await importImage(this.#context, reference, options);
+    } catch (error) {
+      throw UnpackError.from(error);
+    }
+  }
+
+  /**
+   * Pulls an image from a registry and, unless told otherwise, unpacks it while it downloads. What is there already is
+   * neither downloaded nor unpacked; calls and processes that need the same blob share its download. A layer becomes
+   * a snapshot only when its blob's digest and its diffID are right.
+   *
+   * When it fails or `signal` fires, whole layers and what has been downloaded of the others stay for the next
+   * try, in this process or another; never a half snapshot.
+   *
+   * @param reference `[HOST/]NAME[:TAG][@DIGEST]`, as Docker writes it
+   * @throws UnpackError
+   */
+  async pull(reference: string, options: PullOptions = {}): Promise<PullReport> {
+    try {
+      const { pullImage } = await import('./pull-image.js');
+      return await pullImage(this.#context, reference, options);
     } catch (error) {
       throw UnpackError.from(error);
     }

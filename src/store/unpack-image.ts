@@ -5,6 +5,7 @@ import { gc, gcLabels, type LeaseResource, type Transaction } from '../metadata/
 import type { Descriptor } from '../oci/index.js';
 import type { BlobLocation } from '../source/index.js';
 import {
+  type LayerOrigin,
   type StoreLayer,
   type StoreLayerResult,
   unpackStoreLayers,
@@ -34,15 +35,16 @@ export function unpackLayers(
   options: StoreUnpackOptions,
   work: {
     lease: string;
-    locate: (descriptor: Descriptor) => Promise<BlobLocation>;
+    locate: (descriptor: Descriptor) => Promise<LayerOrigin>;
+    hasty?: boolean;
     stored?: (descriptor: Descriptor) => Promise<unknown>;
     created: string[];
   },
 ): Promise<StoreLayerResult[]> {
   const { snapshotter, locks } = context;
   const { signal, onProgress } = options;
-  const { lease, locate, stored, created } = work;
-  const base = { snapshotter, locks, lease, signal, onProgress, locate };
+  const { lease, locate, stored, created, hasty = false } = work;
+  const base = { snapshotter, locks, lease, signal, onProgress, locate, hasty };
   return unpackStoreLayers(
     image.layers,
     {
@@ -61,7 +63,9 @@ export function labelUnpacked(
   { configDigest, layers }: ImageLayers,
 ): void {
   for (const { descriptor, diffID } of layers) {
-    tx.content.update(descriptor.digest, { labels: { [uncompressedLabel]: diffID } });
+    if (tx.content.has(descriptor.digest)) {
+      tx.content.update(descriptor.digest, { labels: { [uncompressedLabel]: diffID } });
+    }
   }
   const top = layers.at(-1);
   if (top !== undefined) {

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { UnpackError } from '../errors.js';
 import type { LayerJob, LayerOptions } from '../native/index.js';
+import { JobFeed, sliceBytes } from './job-feed.js';
 import type { Spool } from './spool.js';
 
 /**
@@ -69,44 +70,31 @@ export function openLayerSource(source: LayerSource): OpenedSource {
  */
 export async function feedJob(job: LayerJob, chunks: ChunkReader, spool?: Spool): Promise<unknown> {
   let wake: () => void = () => undefined;
-  let over = false;
-  const end = () => {
-    over = true;
-    wake();
-  };
-  job.done.then(end, end);
-  job.onDrain(() => wake());
+  const feed = new JobFeed(job, () => wake());
   // Not Promise.race() with job.done, which would keep every chunk until the job ends.
   const next = () =>
     new Promise<IteratorResult<unknown> | undefined>((resolve, reject) => {
-      wake = () => over && resolve(undefined);
+      wake = () => feed.over && resolve(undefined);
       wake();
       chunks.next().then(resolve, reject);
     });
   try {
     for (;;) {
       const result = await next();
-      if (over || result === undefined) {
+      if (feed.over || result === undefined) {
         return undefined;
       }
       if (result.done) {
-        job.end();
+        feed.end();
         return undefined;
       }
       if (!(result.value instanceof Uint8Array)) {
         throw new TypeError(`the source gave a ${typeof result.value}, not bytes`);
       }
-      for (const piece of slices(result.value)) {
-        const drained = new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-        await spool?.write(piece);
-        if (!job.write(piece) && !over) {
-          await drained;
-        }
-        if (over) {
-          return undefined;
-        }
+      await spool?.write(result.value);
+      await feed.write(result.value);
+      if (feed.over) {
+        return undefined;
       }
     }
   } catch (error) {
@@ -116,8 +104,6 @@ export async function feedJob(job: LayerJob, chunks: ChunkReader, spool?: Spool)
     chunks.close();
   }
 }
-
-const sliceBytes = 256 * 1024;
 
 function* slices(bytes: Uint8Array): Iterable<Uint8Array> {
   for (let at = 0; at < bytes.length; at += sliceBytes) {

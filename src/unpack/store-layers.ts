@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { UnpackError } from '../errors.js';
 import {
   type FileLock,
+  type FileWindow,
   type Group,
   type LayerJob,
   type LayerTree,
@@ -33,6 +34,19 @@ export interface StoreLayer {
   chainID: string;
 }
 
+/** A layer that is fed to its job as it comes. */
+export interface LayerStream {
+  /** Where all of it can be read again when {@link StoreLayersContext.stored} has resolved. */
+  replay: FileWindow;
+  /** Feeds the job that has been started. A rejection stops all. */
+  feed(job: LayerJob): Promise<unknown>;
+  /** Instead of `feed`, where no job could be started. */
+  abandon(): Promise<void>;
+}
+
+/** Where the bytes of a layer come from. */
+export type LayerOrigin = BlobLocation | LayerStream | 'busy';
+
 /** What {@link unpackStoreLayers} works with. */
 export interface StoreLayersContext {
   snapshotter: LayerSnapshotter;
@@ -42,10 +56,12 @@ export interface StoreLayersContext {
   options: Omit<ResolvedOptions, 'format'>;
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: UnpackProgress) => void) | undefined;
-  /** Where the bytes of a layer can be read. */
-  locate(descriptor: Descriptor): Promise<BlobLocation>;
+  /** Where the bytes of a layer can be read, or how they come; `busy` while somebody else fetches them. */
+  locate(descriptor: Descriptor): Promise<LayerOrigin>;
   /** Resolves when the blob is in the content store, without which no snapshot of it may be committed. */
   stored?(descriptor: Descriptor): Promise<unknown>;
+  /** Half layers of a call that is cancelled are removed behind its back, so that it ends at once. */
+  hasty?: boolean;
 }
 
 /** What became of a layer. */
@@ -105,6 +121,8 @@ interface OwnLayer {
   lock: FileLock;
   staging: Staging;
   job: LayerJob;
+  /** Its bytes come as a stream. */
+  streams: boolean;
 }
 
 class StoreUnpack {
@@ -203,12 +221,19 @@ class StoreUnpack {
       return 'busy';
     }
     let staging: Staging | undefined;
+    let stream: LayerStream | undefined;
     try {
       if (await this.#isThere(chainID)) {
         await lock.release();
         return undefined;
       }
-      const source = await locate(descriptor);
+      const origin = await locate(descriptor);
+      if (origin === 'busy') {
+        await lock.release();
+        return 'busy';
+      }
+      stream = 'feed' in origin ? origin : undefined;
+      const source = 'feed' in origin ? ({ stream: true, replay: origin.replay } as const) : origin;
       staging = await snapshotter.stage();
       const directory = snapshotter.flat ? path.join(staging.directory, 'layer') : staging.fs;
       if (snapshotter.flat) {
@@ -227,13 +252,20 @@ class StoreUnpack {
         label: digest,
         group: this.#group,
       });
-      const own = { lock, staging, job };
+      const own = { lock, staging, job, streams: stream !== undefined };
       this.#own.add(own);
+      if (stream !== undefined) {
+        const feeding = stream.feed(job);
+        feeding.catch((error: unknown) => this.#jobs.fail(error));
+        this.#waiting.push(feeding);
+        stream = undefined;
+      }
       const tracked = this.#trackedLayer(index);
       tracked.phase = 'unpacking';
       tracked.sample = () => job.progress();
       return own;
     } catch (error) {
+      await stream?.abandon();
       await staging?.discard();
       await lock.release();
       throw UnpackError.from(error, digest);
@@ -283,6 +315,10 @@ class StoreUnpack {
     await job.done;
     this.#jobs.throwIfFailed();
     tracked.phase = 'settling';
+    if (own.streams) {
+      await stored?.(descriptor); // settling may read it again
+      this.#jobs.throwIfFailed();
+    }
     const parent = index === 0 ? undefined : this.#layer(index - 1).chainID;
     const below = await this.#treeBelow(staging, parent);
     const settled = await job.settle(below, {
@@ -351,7 +387,9 @@ class StoreUnpack {
   async #giveUp(own: OwnLayer): Promise<void> {
     this.#own.delete(own);
     try {
-      await own.staging.discard();
+      await (this.#context.hasty && this.#context.signal?.aborted
+        ? own.staging.abandon()
+        : own.staging.discard());
     } finally {
       await own.lock.release();
     }

@@ -1,0 +1,85 @@
+// One layer on its way from the registry: its bytes go into the ingest of the content store and, as they come, into the
+// job that unpacks it. The slower of the two sets the pace, down to the socket. What an earlier call had
+// downloaded is fed to the job from the ingest, and the network goes on from there.
+
+import type { ContentWriter } from '../content/index.js';
+import { UnpackError } from '../errors.js';
+import type { LayerJob } from '../native/index.js';
+import type { Descriptor } from '../oci/index.js';
+import { JobFeed } from '../unpack/job-feed.js';
+import { throwIfAborted } from '../unpack/layer-run.js';
+import type { Slots } from './slots.js';
+
+/** What a download works with. */
+export interface LayerDownload {
+  descriptor: Descriptor;
+  /** The only writer of the blob's ingest. */
+  writer: ContentWriter;
+  /** The bytes from an offset on. */
+  read: (from: number, signal: AbortSignal) => AsyncIterable<Buffer>;
+  /** How many read at once. */
+  slots: Slots;
+  /** Stops it; the ingest stays. */
+  signal: AbortSignal;
+  /** A lease that holds the blob from its beginning. */
+  lease: string;
+}
+
+/** Errors that say that the bytes themselves may be wrong: what is there of them is not gone on with. */
+const damaged: ReadonlySet<string> = new Set([
+  'ERR_DIGEST_MISMATCH',
+  'ERR_SIZE_MISMATCH',
+  'ERR_DIFFID_MISMATCH',
+  'ERR_TRUNCATED',
+  'ERR_INVALID_GZIP',
+  'ERR_INVALID_ZSTD',
+  'ERR_UNKNOWN_COMPRESSION',
+  'ERR_TRAILING_GARBAGE',
+  'ERR_INVALID_TAR',
+  'ERR_INVALID_ENTRY',
+]);
+
+/** Whether an error says that the bytes of a blob may not be the right ones. */
+export function isDamage(error: unknown): boolean {
+  return damaged.has(UnpackError.from(error).code);
+}
+
+/**
+ * Downloads the rest of a blob into its ingest and commits it; the bytes, from the first on, also go to `job`. When it
+ * fails, the ingest stays unless its bytes may be wrong.
+ *
+ * @throws UnpackError what the source throws; `ERR_DIGEST_MISMATCH`, `ERR_SIZE_MISMATCH`; the job's own error
+ */
+export async function downloadLayer(download: LayerDownload, job?: LayerJob): Promise<void> {
+  const { descriptor, writer, read, slots, signal, lease } = download;
+  const { digest, size } = descriptor;
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  let feed: JobFeed | undefined;
+  try {
+    throwIfAborted(signal);
+    feed = job && new JobFeed(job, () => feed?.error !== undefined && stop.abort());
+    if (feed !== undefined) {
+      for await (const chunk of writer.readBack()) {
+        await feed.write(chunk);
+        throwIfAborted(stop.signal);
+      }
+    }
+    await slots.run(stop.signal, async () => {
+      for await (const chunk of read(writer.offset, stop.signal)) {
+        await Promise.all([writer.write(chunk), feed?.write(chunk)]);
+        throwIfAborted(stop.signal);
+      }
+    });
+    feed?.end();
+    await writer.commit({ digest, size, lease });
+  } catch (caught) {
+    const error = UnpackError.from(feed?.error ?? caught, digest);
+    await (isDamage(error) ? writer.abort() : writer.close());
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    feed?.close();
+  }
+}

@@ -1,0 +1,55 @@
+// Pushes bytes into a job of the addon, as fast as it takes them.
+
+import type { LayerJob } from '../native/index.js';
+
+/** The addon copies what it is given; pieces of this size keep its queue short. */
+export const sliceBytes: number = 256 * 1024;
+
+export class JobFeed {
+  readonly #job: LayerJob;
+  #wake: () => void = () => undefined;
+  /** The job has ended, well or not: nothing more is taken. */
+  over = false;
+  /** Why it has failed. */
+  error: unknown;
+
+  /** @param onOver called when the job has ended */
+  constructor(job: LayerJob, onOver: () => void) {
+    this.#job = job;
+    const end = () => {
+      this.over = true;
+      this.#wake();
+      onOver();
+    };
+    job.done.then(end, (error: unknown) => {
+      this.error = error;
+      end();
+    });
+    job.onDrain(() => this.#wake());
+  }
+
+  /** Gives bytes to the job; waits until it wants more, or has ended. One call at a time. */
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length && !this.over; at += sliceBytes) {
+      const drained = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      if (!this.#job.write(bytes.subarray(at, at + sliceBytes)) && !this.over) {
+        await drained;
+      }
+    }
+  }
+
+  /** There are no more. */
+  end(): void {
+    if (!this.over) {
+      this.#job.end();
+    }
+  }
+
+  /** Lets go of who waits. */
+  close(): void {
+    this.over = true;
+    this.#wake();
+  }
+}
