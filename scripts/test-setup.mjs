@@ -7,8 +7,10 @@ import { script } from './lib/process.mjs';
 
 const packages = [
   'attr', // getfattr, setfattr
+  'docker-registry', // what the tests pull from
   'busybox-static', // what the containers of the tests run
   'e2fsprogs', // mkfs.ext4
+  'openssl', // certificates for that registry
   'libcap2-bin', // getcap, setcap
   'runc', // runs them
   'xfsprogs', // mkfs.xfs: reflinks
@@ -20,7 +22,7 @@ const packages = [
 /** Installs the tests' packages where this process may. */
 export async function testSetup() {
   if (existsSync('/etc/debian_version')) {
-    await tryPackages('for the tests that compare with other tools', packages);
+    await tryPackages('for the tests with other tools', packages);
   }
 }
 

@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<CommandFactory>>> = {
   inspect: async () => (await import('./commands/inspect.js')).inspectCommand,
   mount: async () => (await import('./commands/mount.js')).mountCommand,
   umount: async () => (await import('./commands/mount.js')).umountCommand,
+  pull: async () => (await import('./store/pull.js')).pullCommand,
   import: async () => (await import('./store/import.js')).importCommand,
   images: async () => (await import('./store/images.js')).imagesCommand,
   run: async () => (await import('./store/containers.js')).runCommand,
@@ -42,7 +43,7 @@ async function factoriesFor(args: readonly string[]): Promise<CommandFactory[]> 
 /** Parses `args` (without node and script), runs the command, and resolves to its exit code. */
 export async function run(args: readonly string[]): Promise<number> {
   const stops = new StopSignals().listen();
-  const context = new RunContext(process, stops.signal, () => stops.close());
+  const context = new RunContext(process, stops);
   const program = new Command('oci-unpack')
     .description('Unpacks container images into layers that overlayfs mounts, exactly and fast.')
     .version(packageVersion(), '-V, --version')

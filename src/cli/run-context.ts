@@ -3,6 +3,7 @@
 import type { WriteStream } from 'node:tty';
 import { UnpackError } from '../errors.js';
 import type { OutputOptions } from './arguments.js';
+import type { StopSignals } from './stop-signals.js';
 import { LiveRegion, type Style, styleFor } from './terminal.js';
 import { printable } from './text.js';
 
@@ -22,14 +23,20 @@ export class RunContext {
   readonly style: Style;
   readonly errorStyle: Style;
   readonly #env: NodeJS.ProcessEnv;
+  /** JSON goes to stdout as one event in each line, failures too. */
+  eventLines = false;
   /** Leaves the signals to somebody else: they do not cancel any more. */
   readonly releaseSignals: () => void;
 
-  constructor(process: NodeJS.Process, signal: AbortSignal, releaseSignals: () => void) {
-    this.releaseSignals = releaseSignals;
+  /** The exit code that the signal asks for. */
+  readonly stopCode: () => number | undefined;
+
+  constructor(process: NodeJS.Process, stops: StopSignals) {
+    this.releaseSignals = () => stops.close();
+    this.stopCode = () => stops.exitCode;
     this.stdout = process.stdout;
     this.stderr = process.stderr;
-    this.signal = signal;
+    this.signal = stops.signal;
     this.#env = process.env;
     this.style = styleFor(process.stdout, process.env);
     this.errorStyle = styleFor(process.stderr, process.env);
@@ -63,7 +70,10 @@ export class RunContext {
       const { code = 'ERR_INTERNAL', fix, layer, path, syscall, errno } = failure ?? {};
       const { needed, available } = failure ?? {};
       const shown = { code, message, fix, layer, path, syscall, errno, needed, available };
-      this.stdout.write(`${JSON.stringify({ error: shown }, null, 2)}\n`);
+      const text = this.eventLines
+        ? JSON.stringify({ event: 'error', error: shown })
+        : JSON.stringify({ error: shown }, null, 2);
+      this.stdout.write(`${text}\n`);
     }
     const { red, bold } = this.errorStyle;
     this.stderr.write(

@@ -42,6 +42,7 @@ async function json(result: Promise<CommandResult>): Promise<never> {
 }
 
 const commands = [
+  ['pull'],
   ['import'],
   ['images', 'ls'],
   ['images', 'rm'],

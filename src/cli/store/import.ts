@@ -98,7 +98,8 @@ function importInto(
   );
 }
 
-function storeOptions(context: RunContext, given: ImportArguments) {
+/** The library's options out of parsed arguments. */
+export function storeOptions(context: RunContext, given: ImportArguments) {
   const { format: _, policies, ...options } = unpackOptions(given);
   return { ...options, policies: chosenPolicies(policies ?? {}), signal: context.signal };
 }
@@ -133,7 +134,8 @@ function printReport(context: RunContext, report: StoreReport, given: StoreArgum
   context.print(given, report, () => reportLines(context, report));
 }
 
-function reportLines(context: RunContext, report: StoreReport): string[] {
+/** The report for people. @param verb what has become of the blobs */
+export function reportLines(context: RunContext, report: StoreReport, verb = 'copied'): string[] {
   const { style, columns } = context;
   const lines = [
     `${style.bold(printable(report.name))} (${report.platform}, ${shortDigest(report.targetDigest)})`,
@@ -159,7 +161,7 @@ function reportLines(context: RunContext, report: StoreReport): string[] {
   const made = report.layers.filter(({ status }) => status === 'unpacked').length;
   const { written, bytesWritten } = report.blobs;
   lines.push(
-    `${plural(written, 'blob')} copied (${formatBytes(bytesWritten)}), ${plural(made, 'layer')} unpacked in ${formatDuration(report.milliseconds)}`,
+    `${plural(written, 'blob')} ${verb} (${formatBytes(bytesWritten)}), ${plural(made, 'layer')} unpacked in ${formatDuration(report.milliseconds)}`,
   );
   if (report.snapshot !== '') {
     lines.push(`snapshot ${shortKey(report.snapshot)} (${report.snapshotter})`);
@@ -172,7 +174,7 @@ function reportLines(context: RunContext, report: StoreReport): string[] {
 }
 
 /** The kind of snapshotter says the format. */
-function dropFormat(command: Command): void {
+export function dropFormat(command: Command): void {
   const options = command.options as Option[];
   const at = options.findIndex(({ long }) => long === '--format');
   if (at >= 0) {

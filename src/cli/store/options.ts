@@ -54,17 +54,22 @@ export async function withStore<T>(
   access: 'read' | 'write',
   work: (store: Store) => Promise<T> | T,
 ): Promise<T> {
-  const root = given.root ?? defaultStoreRoot();
-  const exists = existsSync(path.join(root, 'metadata', 'data.mdb'));
-  const store = await Store.open(root, {
-    namespace: given.namespace,
-    kind: given.snapshotter,
-    durability: given.durability,
-    readOnly: access === 'read' && exists,
-  });
+  const store = await openStore(given, access);
   try {
     return await work(store);
   } finally {
     await store.close();
   }
+}
+
+/** The store that the arguments name; `access` as for {@link withStore}. */
+export function openStore(given: StoreArguments, access: 'read' | 'write'): Promise<Store> {
+  const root = given.root ?? defaultStoreRoot();
+  const exists = existsSync(path.join(root, 'metadata', 'data.mdb'));
+  return Store.open(root, {
+    namespace: given.namespace,
+    kind: given.snapshotter,
+    durability: given.durability,
+    readOnly: access === 'read' && exists,
+  });
 }
