@@ -4,33 +4,50 @@ import { UnpackError } from '../errors.js';
 
 export class Slots {
   #free: number;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
 
   constructor(count: number) {
     this.#free = count;
   }
 
   /** Waits for a slot and runs `work` in it. */
-  async run<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     await this.#take(signal);
     try {
       return await work();
     } finally {
-      this.#free++;
-      this.#waiting.shift()?.();
+      const [next] = this.#waiting;
+      if (next === undefined) {
+        this.#free++;
+      } else {
+        next(); // the slot passes from hand to hand
+      }
     }
   }
 
-  async #take(signal: AbortSignal | undefined): Promise<void> {
-    while (this.#free === 0) {
-      await new Promise<void>((resolve) => {
-        this.#waiting.push(resolve);
-        signal?.addEventListener('abort', () => resolve(), { once: true });
-      });
-      if (signal?.aborted) {
-        throw new UnpackError('ERR_ABORTED', 'cancelled', { cause: signal.reason });
-      }
+  async #take(signal: AbortSignal): Promise<void> {
+    if (this.#free > 0) {
+      this.#free--;
+      return;
     }
-    this.#free--;
+    await new Promise<void>((resolve, reject) => {
+      const end = () => {
+        this.#waiting.delete(take);
+        signal.removeEventListener('abort', giveUp);
+      };
+      const take = () => {
+        end();
+        resolve();
+      };
+      const giveUp = () => {
+        end();
+        reject(new UnpackError('ERR_ABORTED', 'cancelled', { cause: signal.reason }));
+      };
+      this.#waiting.add(take);
+      signal.addEventListener('abort', giveUp, { once: true });
+      if (signal.aborted) {
+        giveUp();
+      }
+    });
   }
 }

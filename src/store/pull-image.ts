@@ -1,6 +1,7 @@
 // Pulls an image: its documents first, then each layer that is missing streams from the registry into the content store
 // and the unpacker at once. What the call has made a lease holds until one transaction names the image.
 
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { blobPath } from '../content/index.js';
 import { UnpackError } from '../errors.js';
@@ -235,6 +236,7 @@ class ImagePull {
   /** Downloads and unpacks at once; when one fails, all stop. */
   async #write(lease: string): Promise<StoreLayerResult[]> {
     const controller = new AbortController();
+    setMaxListeners(0, controller.signal); // as many as there are layers
     const { signal } = this.#options;
     const stop = () => controller.abort(signal?.reason);
     signal?.addEventListener('abort', stop, { once: true });

@@ -1,4 +1,4 @@
-// npm run test:corpus -- DIR [WORK]: runs corpus.test.ts and store-corpus.test.ts on the OCI layouts in DIR, unpacking in WORK.
+// npm run test:corpus -- DIR [WORK]: runs the tests of real images on the OCI layouts in DIR, unpacking in WORK.
 
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
@@ -17,6 +17,7 @@ const { status } = spawnSync(
     'run',
     'test/integration/corpus.test.ts',
     'test/integration/store-corpus.test.ts',
+    'test/integration/pull-corpus.test.ts',
   ],
   {
     cwd: root,

@@ -18,7 +18,7 @@ Examples:
   $ REGISTRY_AUTH_FILE=./auth.json oci-unpack pull --ca ./ca.pem registry.example/app --json`;
 
 /** Milliseconds that cleaning up may take after Ctrl-C; what is left then the next use of the store sweeps. */
-const farewell = 100;
+const farewell = 50;
 
 type PullArguments = ImportArguments & {
   keepBlobs?: boolean;
