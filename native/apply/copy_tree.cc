@@ -1,6 +1,5 @@
 #include "apply/copy_tree.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 
 #include "apply/copy_file.h"
 #include "apply/root_dir.h"
+#include "base/dir_stream.h"
 #include "base/sys.h"
 #include "base/unique_fd.h"
 
@@ -32,10 +32,6 @@ struct Directory {
   std::atomic<unsigned> unfinished{1};  // itself, and its subdirectories
 };
 using DirectoryRef = std::shared_ptr<Directory>;
-
-struct CloseDir {
-  void operator()(DIR* stream) const { ::closedir(stream); }
-};
 
 class TreeCopy {
  public:
@@ -102,21 +98,13 @@ class TreeCopy {
     const std::string& path = directory->path;
     OCIUNPACK_ASSIGN(UniqueFd from, from_.open_directory(path));
     OCIUNPACK_ASSIGN(const UniqueFd to, to_.open_directory(path));
-    const int from_fd = from.get();
-    const std::unique_ptr<DIR, CloseDir> stream(::fdopendir(from_fd));
-    if (!stream) return system_error(errno, "fdopendir", path);
-    from.release();  // closedir(3) closes it
-    ::rewinddir(stream.get());
+    OCIUNPACK_ASSIGN(DirStream stream, DirStream::open(std::move(from), path));
+    const int from_fd = stream.fd();
     for (;;) {
       if (stopped()) return input_error(Code::ERR_ABORTED, "copy", path, "cancelled");
-      errno = 0;
-      const dirent* entry = ::readdir(stream.get());
-      if (entry == nullptr) {
-        if (errno != 0) return system_error(errno, "readdir", path);
-        break;
-      }
+      OCIUNPACK_ASSIGN(const dirent* entry, stream.next(path));
+      if (entry == nullptr) break;
       const std::string name = entry->d_name;
-      if (name == "." || name == "..") continue;
       const std::string entry_path = path.empty() ? name : path + "/" + name;
       ++counts->entries;
       OCIUNPACK_TRY(copy_entry(directory, from_fd, to.get(), name, entry_path, counts));

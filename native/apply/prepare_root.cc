@@ -1,13 +1,14 @@
 #include "apply/prepare_root.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 
 #include <memory>
-#include <string_view>
+#include <string>
+#include <utility>
 
 #include "apply/directory.h"
 #include "apply/whiteout.h"
+#include "base/dir_stream.h"
 #include "base/sys.h"
 
 namespace ociunpack {
@@ -16,18 +17,12 @@ namespace {
 Status check_empty(int fd, const std::string& directory) {
   UniqueFd own(sys::openat(fd, ".", O_RDONLY | O_DIRECTORY));
   if (!own.valid()) return system_error(errno, "openat", directory);
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(own.get()), ::closedir);
-  if (!stream) return system_error(errno, "fdopendir", directory);
-  own.release();  // the stream's now
-  while (const dirent* entry = ::readdir(stream.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") {
-      return input_error(
-          Code::ERR_INVALID_ARGUMENT, "unpack", directory,
-          "the directory of a layer must be empty, this one has " + std::string(name));
-    }
-  }
-  return {};
+  OCIUNPACK_ASSIGN(DirStream stream, DirStream::open(std::move(own), directory));
+  OCIUNPACK_ASSIGN(const dirent* entry, stream.next(directory));
+  if (entry == nullptr) return {};
+  return input_error(
+      Code::ERR_INVALID_ARGUMENT, "unpack", directory,
+      "the directory of a layer must be empty, this one has " + std::string(entry->d_name));
 }
 
 }  // namespace

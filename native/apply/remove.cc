@@ -1,22 +1,16 @@
 #include "apply/remove.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/dir_stream.h"
 #include "base/sys.h"
 
 namespace ociunpack {
 namespace {
-
-struct CloseDir {
-  void operator()(DIR* stream) const { ::closedir(stream); }
-};
-using Stream = std::unique_ptr<DIR, CloseDir>;
 
 // Descriptors held on the way down: deeper levels are reached by opening ".." on the way back.
 constexpr size_t kMaxOpen = 64;
@@ -29,34 +23,27 @@ class Remover {
     struct stat status {};
     if (::fstat(root_, &status) != 0) return system_error(errno, "fstat", path_);
     device_ = status.st_dev;
-    OCIUNPACK_TRY(enter(::dup(root_)));
+    OCIUNPACK_TRY(enter(UniqueFd(sys::openat(root_, ".", O_RDONLY | O_DIRECTORY))));
     while (!levels_.empty()) OCIUNPACK_TRY(step());
     return {};
   }
 
  private:
   struct Level {
-    Stream stream;     // closed (null) where too many are open
+    DirStream stream;  // closed (not valid) where too many are open
     std::string name;  // in the level above; empty at the top
     ino_t inode = 0;
   };
 
-  Status enter(int fd, std::string name = {}) {
-    if (fd < 0) return system_error(errno, "openat", path_, name);
+  Status enter(UniqueFd fd, std::string name = {}) {
+    if (!fd.valid()) return system_error(errno, "openat", path_, name);
     struct stat status {};
-    if (::fstat(fd, &status) != 0) {
-      const int error = errno;
-      ::close(fd);
-      return system_error(error, "fstat", path_, name);
-    }
+    if (::fstat(fd.get(), &status) != 0) return system_error(errno, "fstat", path_, name);
     if (status.st_dev != device_) {
-      ::close(fd);
       return input_error(Code::ERR_IO, "remove", path_ + "/" + name,
                          "something is mounted there: umount it first");
     }
-    Stream stream(::fdopendir(fd));
-    if (!stream) return system_error(errno, "fdopendir", path_, name);
-    ::rewinddir(stream.get());
+    OCIUNPACK_ASSIGN(DirStream stream, DirStream::open(std::move(fd), path_, name));
     levels_.push_back({std::move(stream), std::move(name), status.st_ino});
     if (levels_.size() > kMaxOpen) levels_[levels_.size() - kMaxOpen - 1].stream.reset();
     return {};
@@ -65,16 +52,11 @@ class Remover {
   // Removes what is no directory, enters the first that is not empty, or leaves this one.
   Status step() {
     Level& level = levels_.back();
-    const int fd = ::dirfd(level.stream.get());
+    const int fd = level.stream.fd();
     for (;;) {
-      errno = 0;
-      const dirent* entry = ::readdir(level.stream.get());
-      if (entry == nullptr) {
-        if (errno != 0) return system_error(errno, "readdir", path_);
-        return leave();
-      }
+      OCIUNPACK_ASSIGN(const dirent* entry, level.stream.next(path_));
+      if (entry == nullptr) return leave();
       const std::string name = entry->d_name;
-      if (name == "." || name == "..") continue;
       if (entry->d_type != DT_DIR && sys::unlinkat(fd, name.c_str(), 0) == 0) continue;
       if (entry->d_type != DT_DIR && errno != EISDIR && errno != EPERM) {
         return system_error(errno, "unlinkat", path_, name);
@@ -84,7 +66,8 @@ class Remover {
         return system_error(errno, "unlinkat", path_, name);
       }
       // Never into a symlink: the name may have become one since readdir(3).
-      return enter(sys::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW), name);
+      return enter(UniqueFd(sys::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)),
+                   name);
     }
   }
 
@@ -93,22 +76,21 @@ class Remover {
     levels_.pop_back();
     if (levels_.empty()) return {};
     Level& above = levels_.back();
-    if (!above.stream) {
-      const int fd = sys::openat(::dirfd(left.stream.get()), "..", O_RDONLY | O_DIRECTORY);
-      if (fd < 0) return system_error(errno, "openat", path_, "..");
+    if (!above.stream.valid()) {
+      UniqueFd fd(sys::openat(left.stream.fd(), "..", O_RDONLY | O_DIRECTORY));
+      if (!fd.valid()) return system_error(errno, "openat", path_, "..");
       struct stat status {};
-      if (::fstat(fd, &status) != 0 || status.st_dev != device_ || status.st_ino != above.inode) {
-        ::close(fd);
+      if (::fstat(fd.get(), &status) != 0) return system_error(errno, "fstat", path_, "..");
+      if (status.st_dev != device_ || status.st_ino != above.inode) {
         return input_error(Code::ERR_IO, "remove", path_, "the directory is being moved");
       }
-      above.stream.reset(::fdopendir(fd));
-      if (!above.stream) return system_error(errno, "fdopendir", path_);
+      OCIUNPACK_ASSIGN(above.stream, DirStream::open(std::move(fd), path_));
     }
-    if (sys::unlinkat(::dirfd(above.stream.get()), left.name.c_str(), AT_REMOVEDIR) != 0) {
+    if (sys::unlinkat(above.stream.fd(), left.name.c_str(), AT_REMOVEDIR) != 0) {
       return system_error(errno, "unlinkat", path_, left.name);
     }
     // Entries may be skipped by a stream whose directory changes: look again.
-    ::rewinddir(above.stream.get());
+    above.stream.rewind();
     return {};
   }
 

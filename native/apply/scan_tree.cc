@@ -1,6 +1,5 @@
 #include "apply/scan_tree.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "apply/root_dir.h"
+#include "base/dir_stream.h"
 #include "base/unique_fd.h"
 
 namespace ociunpack {
@@ -60,19 +60,12 @@ class Scan {
   Status scan_directory(NodeId id, std::vector<NodeId>* directories) {
     const std::string path = tree_->path(id);
     OCIUNPACK_ASSIGN(UniqueFd fd, root_.open_directory(path));
-    const int number = fd.get();
-    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(number), ::closedir);
-    if (!stream) return system_error(errno, "fdopendir", path);
-    fd.release();  // closedir(3) closes it
+    OCIUNPACK_ASSIGN(DirStream stream, DirStream::open(std::move(fd), path));
+    const int number = stream.fd();
     for (;;) {
-      errno = 0;
-      const dirent* entry = ::readdir(stream.get());
-      if (entry == nullptr) {
-        if (errno != 0) return system_error(errno, "readdir", path);
-        return {};
-      }
+      OCIUNPACK_ASSIGN(const dirent* entry, stream.next(path));
+      if (entry == nullptr) return {};
       const std::string name = entry->d_name;
-      if (name == "." || name == "..") continue;
       struct stat status {};
       if (::fstatat(number, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
         return system_error(errno, "fstatat", path + "/" + name);

@@ -1,25 +1,19 @@
 #include "host/disk_usage.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <memory>
 #include <set>
 #include <utility>
 #include <vector>
 
+#include "base/dir_stream.h"
 #include "base/unique_fd.h"
 
 namespace ociunpack {
 namespace {
-
-struct CloseDir {
-  void operator()(DIR* stream) const { ::closedir(stream); }
-};
-using Stream = std::unique_ptr<DIR, CloseDir>;
 
 // stat(2), st_blocks: "in units of 512 bytes", whatever the file system's block is.
 constexpr uint64_t kBlock = 512;
@@ -32,24 +26,20 @@ class Walk {
   explicit Walk(std::string path) : path_(std::move(path)) {}
 
   Result<DiskUsage> run() {
-    const int fd = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return system_error(errno, "open", path_);
+    UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd.valid()) return system_error(errno, "open", path_);
     struct stat status {};
-    if (::fstat(fd, &status) != 0) {
-      const int error = errno;
-      ::close(fd);
-      return system_error(error, "fstat", path_);
-    }
+    if (::fstat(fd.get(), &status) != 0) return system_error(errno, "fstat", path_);
     device_ = status.st_dev;
     add(status);
-    OCIUNPACK_TRY(enter(fd, status.st_ino));
+    OCIUNPACK_TRY(enter(std::move(fd), status.st_ino));
     while (!levels_.empty()) OCIUNPACK_TRY(step());
     return usage_;
   }
 
  private:
   struct Level {
-    Stream stream;
+    DirStream stream;
     ino_t inode = 0;
     std::vector<std::string> directories;  // of a level that was read whole: not entered yet
     bool whole = false;
@@ -64,13 +54,8 @@ class Walk {
     ++usage_.inodes;
   }
 
-  Status enter(int fd, ino_t inode) {
-    Stream stream(::fdopendir(fd));
-    if (!stream) {
-      const int error = errno;
-      ::close(fd);
-      return system_error(error, "fdopendir", path_);
-    }
+  Status enter(UniqueFd fd, ino_t inode) {
+    OCIUNPACK_ASSIGN(DirStream stream, DirStream::open(std::move(fd), path_));
     levels_.push_back({std::move(stream), inode, {}, false});
     if (levels_.size() > kMaxOpen) {
       Level& above = levels_[levels_.size() - 1 - kMaxOpen];
@@ -85,26 +70,25 @@ class Walk {
 
   // Counts what the level still has, keeps the names of its directories, and closes it.
   Status read_whole(Level* level) {
-    const int fd = ::dirfd(level->stream.get());
     for (;;) {
-      errno = 0;
-      const dirent* entry = ::readdir(level->stream.get());
+      OCIUNPACK_ASSIGN(const dirent* entry, level->stream.next(path_));
       if (entry == nullptr) break;
       std::string name = entry->d_name;
       struct stat status {};
-      if (!look(fd, name, &status)) continue;
-      if (S_ISDIR(status.st_mode)) level->directories.push_back(std::move(name));
+      OCIUNPACK_ASSIGN(const bool counts, look(level->stream.fd(), name, &status));
+      if (counts && S_ISDIR(status.st_mode)) level->directories.push_back(std::move(name));
     }
-    if (errno != 0) return system_error(errno, "readdir", path_);
     level->stream.reset();
     level->whole = true;
     return {};
   }
 
   // Counts a name; false where it is nothing to go on with.
-  bool look(int fd, const std::string& name, struct stat* status) {
-    if (name == "." || name == "..") return false;
-    if (::fstatat(fd, name.c_str(), status, AT_SYMLINK_NOFOLLOW) != 0) return false;
+  Result<bool> look(int fd, const std::string& name, struct stat* status) {
+    if (::fstatat(fd, name.c_str(), status, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) return false;  // gone meanwhile
+      return system_error(errno, "fstatat", path_, name);
+    }
     if (status->st_dev != device_) return false;
     add(*status);
     return true;
@@ -116,46 +100,41 @@ class Walk {
       if (level.directories.empty()) return leave();
       const std::string name = std::move(level.directories.back());
       level.directories.pop_back();
-      return go_down(::dirfd(level.stream.get()), name);
+      return go_down(level.stream.fd(), name);
     }
-    const int fd = ::dirfd(level.stream.get());
     for (;;) {
-      errno = 0;
-      const dirent* entry = ::readdir(level.stream.get());
-      if (entry == nullptr) {
-        if (errno != 0) return system_error(errno, "readdir", path_);
-        return leave();
-      }
+      OCIUNPACK_ASSIGN(const dirent* entry, level.stream.next(path_));
+      if (entry == nullptr) return leave();
       const std::string name = entry->d_name;
       struct stat status {};
-      if (look(fd, name, &status) && S_ISDIR(status.st_mode)) return go_down(fd, name);
+      OCIUNPACK_ASSIGN(const bool counts, look(level.stream.fd(), name, &status));
+      if (counts && S_ISDIR(status.st_mode)) return go_down(level.stream.fd(), name);
     }
   }
 
   Status go_down(int fd, const std::string& name) {
-    const int child = ::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (child < 0) {
+    UniqueFd child(::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!child.valid()) {
       if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return {};  // gone meanwhile
       return system_error(errno, "openat", path_, name);
     }
     struct stat status {};
-    if (::fstat(child, &status) != 0 || status.st_dev != device_) {
-      ::close(child);
-      return {};
-    }
-    return enter(child, status.st_ino);
+    if (::fstat(child.get(), &status) != 0) return system_error(errno, "fstat", path_, name);
+    if (status.st_dev != device_) return {};
+    return enter(std::move(child), status.st_ino);
   }
 
   Status leave() {
     const Level left = std::move(levels_.back());
     levels_.pop_back();
-    if (levels_.empty() || levels_.back().stream) return {};
+    if (levels_.empty() || levels_.back().stream.valid()) return {};
     Level& above = levels_.back();
-    const int fd = ::openat(::dirfd(left.stream.get()), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return system_error(errno, "openat", path_, "..");
+    UniqueFd fd(::openat(left.stream.fd(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd.valid()) return system_error(errno, "openat", path_, "..");
     struct stat status {};
-    above.stream.reset(::fdopendir(fd));
-    if (!above.stream || ::fstat(fd, &status) != 0 || status.st_ino != above.inode) {
+    if (::fstat(fd.get(), &status) != 0) return system_error(errno, "fstat", path_, "..");
+    OCIUNPACK_ASSIGN(above.stream, DirStream::open(std::move(fd), path_));
+    if (status.st_ino != above.inode) {
       return input_error(Code::ERR_IO, "disk usage", path_, "a directory is being moved");
     }
     return {};
