@@ -157,7 +157,11 @@ Napi::Value try_lock(const Napi::CallbackInfo& info) {
     Napi::TypeError::New(env, "fd: is not a number").ThrowAsJavaScriptException();
     return env.Undefined();
   }
-  if (::flock(info[0].As<Napi::Number>().Int32Value(), LOCK_EX | LOCK_NB) == 0) {
+  int locked;
+  do {
+    locked = ::flock(info[0].As<Napi::Number>().Int32Value(), LOCK_EX | LOCK_NB);
+  } while (locked != 0 && errno == EINTR);
+  if (locked == 0) {
     return Napi::Boolean::New(env, true);
   }
   if (errno == EWOULDBLOCK) return Napi::Boolean::New(env, false);
