@@ -2,6 +2,7 @@
 // owner ends.
 
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
 import { loadBinding } from './load.js';
 
@@ -38,8 +39,8 @@ export async function tryLockFile(
         return { release: () => handle.close() };
       }
     } catch (error) {
-      await handle.close();
-      throw error;
+      await rollBack(() => handle.close());
+      throw UnpackError.fromSystem(error, file);
     }
     await handle.close(); // locked a file that its owner had removed: try the new one
   }

@@ -18,5 +18,5 @@ export type {
 } from './binding.js';
 export { type FileLock, tryLockFile } from './file-lock.js';
 export { addonCandidates, loadBinding, loadFrom } from './load.js';
-export { makeDirectory } from './make-directory.js';
+export { makeDirectory, makeDirectorySync } from './make-directory.js';
 export { removeTree } from './remove-tree.js';

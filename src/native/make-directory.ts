@@ -1,28 +1,38 @@
-// Makes directories, as Node's recursive mkdir does, but for two errors that it tells wrong: the asynchronous one reports a
-// full disk as ENOENT, since it asks after the directory that it could not make (MKDirpAsync), and both report ENOENT
-// for a directory that another process removes at that moment.
+// Makes directories, as Node's recursive mkdir does, but for the errors that it tells wrong: for all but a few it asks after
+// the directory that it could not make, and reports ENOENT (MKDirpSync, MKDirpAsync: EIO; the asynchronous one
+// a full disk as well), as it does for a directory that another process removes at that moment.
 
-import { mkdirSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdirSync, statSync } from 'node:fs';
+import path from 'node:path';
 
+/** How often a directory may be removed by others while it is made. */
 const tries = 10;
 
-/** `fs.mkdir` with `recursive`: the first directory that had to be made, undefined for none. */
-export async function makeDirectory(directory: string, mode = 0o777): Promise<string | undefined> {
+/** `fs.mkdirSync` with `recursive`: the first directory that had to be made, undefined for none. */
+export function makeDirectorySync(directory: string, mode = 0o777): string | undefined {
+  let above: string | undefined;
   for (let left = tries; ; left--) {
     try {
-      return await mkdir(directory, { recursive: true, mode });
+      mkdirSync(directory, { mode });
+      return above ?? directory;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      const { code } = error as NodeJS.ErrnoException;
+      const there = code === 'EEXIST' ? statSync(directory, { throwIfNoEntry: false }) : undefined;
+      if (there?.isDirectory()) {
+        return above;
+      }
+      if (there !== undefined || left <= 1 || (code !== 'ENOENT' && code !== 'EEXIST')) {
         throw error;
       }
     }
-    try {
-      return mkdirSync(directory, { recursive: true, mode });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || left <= 1) {
-        throw error;
-      }
+    const parent = path.dirname(directory);
+    if (parent !== directory) {
+      above ??= makeDirectorySync(parent, mode);
     }
   }
+}
+
+/** {@link makeDirectorySync}, for who waits for it. */
+export async function makeDirectory(directory: string, mode = 0o777): Promise<string | undefined> {
+  return makeDirectorySync(path.resolve(directory), mode);
 }

@@ -2,15 +2,26 @@
 // which fs.rm gives up.
 
 import { lstat } from 'node:fs/promises';
+import { UnpackError } from '../errors.js';
 import { loadBinding } from './load.js';
 
-/** Removes `file` and all below it, crossing no mount and following no symlink; nothing there is fine. */
+/**
+ * Removes `file` and all below it, crossing no mount and following no symlink; nothing there is fine.
+ *
+ * @throws UnpackError `ERR_PERMISSION`, `ERR_IO`
+ */
 export async function removeTree(file: string): Promise<void> {
-  const there = await lstat(file).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => error.code !== 'ENOENT',
-  );
-  if (there) {
+  try {
+    await lstat(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return;
+    }
+    throw UnpackError.fromSystem(error, file);
+  }
+  try {
     await loadBinding().removeTree(file);
+  } catch (error) {
+    throw UnpackError.from(error);
   }
 }
