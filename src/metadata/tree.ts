@@ -2,11 +2,11 @@
 // `lmdb` package is here. Commits wait for the disk (LMDB's own way: data, fdatasync, then the page that
 // makes it valid), so that a reader never sees what a power loss could take back.
 
-import { closeSync, fsyncSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import path from 'node:path';
 import type { RootDatabase } from 'lmdb';
 import { UnpackError } from '../errors.js';
+import { makeDirectorySync } from '../native/index.js';
+import { checkDataFile, prepareFiles } from './environment-files.js';
 import { type Bucket, buckets, type RawStore } from './schema.js';
 import { withWriteLock } from './write-lock.js';
 
@@ -15,6 +15,9 @@ const require = createRequire(import.meta.url);
 /** LMDB's own return codes (lmdb.h), and the errno that a commit can fail with. */
 const corruptCodes = new Set([-30797, -30796, -30795, -30794, -30793]);
 const readersFull = -30790;
+/** Of an environment whose commit has failed in the middle (MDB_PANIC), the second time EINVAL. */
+const panic = -30795;
+const invalid = 22;
 
 /** How many processes and threads can read at once; LMDB fixes it when the first of them opens. */
 const maxReaders = 1024;
@@ -43,13 +46,15 @@ export class Tree implements RawStore {
   readonly #directory: string;
   readonly readOnly: boolean;
   #closed = false;
+  /** Why a commit has failed. LMDB may refuse all after it then, until the tree is opened anew. */
+  #failed: UnpackError | undefined;
   /** How many views are in each other now: the inner ones see what the outermost sees. */
   #views = 0;
 
   constructor(directory: string, options: TreeOptions) {
     this.#directory = directory;
     this.readOnly = options.readOnly;
-    const isThere = checkFile(path.join(directory, 'data.mdb'));
+    const isThere = checkDataFile(directory);
     if (!isThere && options.readOnly) {
       throw new UnpackError('ERR_NOT_FOUND', `${directory}: there is no store`, {
         path: directory,
@@ -57,12 +62,15 @@ export class Tree implements RawStore {
     }
     try {
       if (!options.readOnly) {
-        mkdirSync(directory, { recursive: true, mode: 0o700 });
+        makeDirectorySync(directory, 0o700);
       }
       // Loaded only where a store is opened: it takes longer to load than all of our own code.
       const { open } = require('lmdb') as typeof import('lmdb');
-      const opening = () =>
-        open<unknown, string>(directory, {
+      const opening = () => {
+        if (!options.readOnly) {
+          prepareFiles(directory, { maxReaders, isNew: !isThere, sync: options.sync });
+        }
+        return open<unknown, string>(directory, {
           noSubdir: false,
           readOnly: options.readOnly,
           noSync: !options.sync,
@@ -71,14 +79,11 @@ export class Tree implements RawStore {
           encoding: 'json',
           keyEncoder: utf8Keys,
         });
+      };
       // In a write transaction it is locked already.
       this.#database = writing.has(directory) ? opening() : withWriteLock(directory, opening);
-      if (!isThere && options.sync) {
-        syncDirectory(directory);
-        syncDirectory(path.dirname(directory));
-      }
     } catch (error) {
-      throw this.#errorOf(error);
+      throw UnpackError.fromSystem(this.#errorOf(error), directory);
     }
   }
 
@@ -182,52 +187,18 @@ export class Tree implements RawStore {
   }
 
   #errorOf(error: unknown): unknown {
-    return errorOf(error, this.#directory);
-  }
-}
-
-/**
- * Whether the file is there and begins as one of LMDB's does: the package ends the process over one that does not.
- * An empty file is one whose maker was killed; LMDB begins it anew.
- *
- * @throws UnpackError `ERR_STORE_CORRUPT`
- */
-function checkFile(file: string): boolean {
-  // Page header, then MDB_meta: magic and version of the data (mdb.c of lmdb-js).
-  const expected = Buffer.from([0xde, 0xc0, 0xef, 0xbe, 2, 0, 0, 0]);
-  const head = Buffer.alloc(8192);
-  let length: number;
-  try {
-    const descriptor = openSync(file, 'r');
-    try {
-      length = readSync(descriptor, head, 0, head.length, 0);
-    } finally {
-      closeSync(descriptor);
+    const told = errorOf(error, this.#directory);
+    if (!(told instanceof UnpackError) || told === error) {
+      return told;
     }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      return false;
+    const code = (error as { code?: unknown }).code;
+    if (this.#failed !== undefined && (code === panic || code === invalid)) {
+      const { code: first, errno, message } = this.#failed;
+      const text = `${message}; close the store and open it again`;
+      return new UnpackError(first, text, { errno, path: this.#directory, cause: error });
     }
-    throw UnpackError.fromSystem(error, file);
-  }
-  if (length === 0) {
-    return false;
-  }
-  if (length < head.length || !head.subarray(24, 32).equals(expected)) {
-    throw new UnpackError('ERR_STORE_CORRUPT', `${file}: is not a database of this package`, {
-      path: file,
-    });
-  }
-  return true;
-}
-
-/** LMDB syncs its files, but not their names. */
-function syncDirectory(directory: string): void {
-  const descriptor = openSync(directory, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
+    this.#failed ??= told;
+    return told;
   }
 }
 

@@ -5,6 +5,7 @@
 
 import { closeSync, openSync } from 'node:fs';
 import path from 'node:path';
+import { UnpackError } from '../errors.js';
 import { loadBinding } from '../native/index.js';
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
@@ -12,14 +13,23 @@ const pauseMilliseconds = 1;
 
 /** Runs `work` while no other process or thread is in here for the same directory; a killed one does not stay in. */
 export function withWriteLock<T>(directory: string, work: () => T): T {
-  const descriptor = openLock(path.join(directory, 'write.lock'));
+  const file = path.join(directory, 'write.lock');
+  const descriptor = openLock(file);
+  try {
+    takeLock(descriptor, file);
+    return work();
+  } finally {
+    closeSync(descriptor); // lets go of it
+  }
+}
+
+function takeLock(descriptor: number, file: string): void {
   try {
     while (!loadBinding().tryLock(descriptor)) {
       Atomics.wait(pause, 0, 0, pauseMilliseconds);
     }
-    return work();
-  } finally {
-    closeSync(descriptor); // lets go of it
+  } catch (error) {
+    throw UnpackError.fromSystem(error, file);
   }
 }
 
@@ -29,9 +39,13 @@ function openLock(file: string): number {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') {
-      throw error;
+      throw UnpackError.fromSystem(error, file);
     }
+  }
+  try {
     // Who may only read locks it as well (flock(2)).
     return openSync(file, 'r');
+  } catch (error) {
+    throw UnpackError.fromSystem(error, file);
   }
 }
