@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
 import type { Container, Database, Image, Labels } from '../metadata/index.js';
 import { makeDirectory, removeTree } from '../native/index.js';
@@ -26,6 +27,8 @@ export interface ContainersContext {
   ): Promise<{ image: Image; resolved: ResolvedImage }>;
   /** Makes a committed snapshot and those below it usable again. */
   ensure(key: string | undefined): Promise<void>;
+  /** Removes a snapshot that nothing needs; whether it was such a one. */
+  collect(key: string): Promise<boolean>;
   withLease<T>(work: (lease: string) => Promise<T>): Promise<T>;
 }
 
@@ -115,15 +118,22 @@ export class Containers {
    * @throws UnpackError `ERR_STORE_NOT_FOUND`, `ERR_MOUNT` while the mount is in use
    */
   async remove(id: string): Promise<void> {
-    const { database } = this.#context;
+    const { database, snapshotter } = this.#context;
     const container = this.get(id);
     const target = container.labels[mountLabel];
     if (target !== undefined && (await this.#isMounted(container, target))) {
       await unmountAll(target);
     }
-    database.update((tx) => tx.containers.delete(id));
-    await this.#removeSnapshot(container.snapshotKey);
+    // First: nothing would name it any more.
     await removeTree(this.#ownBundle(id));
+    try {
+      await snapshotter.removeWith(container.snapshotKey, (tx) => tx.containers.delete(id));
+    } catch (error) {
+      if ((error as UnpackError).code !== 'ERR_STORE_NOT_FOUND') {
+        throw error;
+      }
+      database.update((tx) => tx.containers.delete(id)); // its snapshot is gone already
+    }
   }
 
   /** How to mount a container's root file system. @throws UnpackError `ERR_STORE_NOT_FOUND`, `ERR_SNAPSHOT_LOST` */
@@ -163,7 +173,7 @@ export class Containers {
       try {
         await mountAll(mounts, absolute);
       } catch (error) {
-        await snapshotter.remove(key);
+        await rollBack(() => snapshotter.remove(key));
         throw error;
       }
       return mounts;
@@ -251,15 +261,14 @@ export class Containers {
       const { image: name } = container;
       return { id, image: name, bundle: absolute, rootfs: direct ?? rootfs, mounts, config: spec };
     } catch (error) {
-      if (container !== undefined) {
-        await unmountAll(rootfs).catch(() => undefined);
-        await this.remove(container.id);
-      }
-      await removeTree(path.join(absolute, 'config.json'));
-      await rmdir(rootfs).catch(() => undefined);
-      if (made) {
-        await rmdir(absolute).catch(() => undefined);
-      }
+      const id = container?.id;
+      await rollBack(
+        () => id !== undefined && unmountAll(rootfs),
+        () => id !== undefined && this.remove(id),
+        () => removeTree(path.join(absolute, 'config.json')),
+        () => rmdir(rootfs),
+        () => made && rmdir(absolute),
+      );
       throw UnpackError.fromSystem(error, absolute);
     }
   }
@@ -317,7 +326,15 @@ export class Containers {
     // Snapshots are shared by all namespaces, ids of containers are not.
     const snapshotKey = `${database.namespace}/${id}`;
     const container = await this.#context.withLease(async (lease) => {
-      await snapshotter.prepare(snapshotKey, resolved.layers.at(-1)?.chainID, { lease });
+      const prepare = () =>
+        snapshotter.prepare(snapshotKey, resolved.layers.at(-1)?.chainID, { lease });
+      await prepare().catch(async (error: UnpackError) => {
+        // Of one that could not be made, nor taken back; one that is being made now has a lease.
+        if (error.code !== 'ERR_STORE_EXISTS' || !(await this.#context.collect(snapshotKey))) {
+          throw error;
+        }
+        await prepare();
+      });
       try {
         return database.update((tx) =>
           tx.containers.create({
@@ -329,7 +346,7 @@ export class Containers {
           }),
         );
       } catch (error) {
-        await snapshotter.remove(snapshotKey);
+        await rollBack(() => snapshotter.remove(snapshotKey));
         throw error;
       }
     });

@@ -1,7 +1,7 @@
 // The content store: blobs by digest, in the directory of a store, with labels in its metadata. Other stores can
 // be read beside it.
 
-import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UnpackError } from '../errors.js';
@@ -150,7 +150,7 @@ export class ContentStore {
     }
     let bytes: Buffer;
     try {
-      bytes = await readFile(file);
+      bytes = await readWhole(file, length);
     } catch (error) {
       throw UnpackError.fromSystem(error, file);
     }
@@ -364,6 +364,25 @@ export class ContentStore {
 function checkAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) {
     throw new UnpackError('ERR_ABORTED', 'cancelled', { cause: signal.reason });
+  }
+}
+
+/** The first `length` bytes of a file; `readFile` of Node takes one read that gives less for the end. */
+async function readWhole(file: string, length: number): Promise<Buffer> {
+  const handle = await open(file, 'r');
+  try {
+    const bytes = Buffer.alloc(length);
+    let at = 0;
+    while (at < length) {
+      const { bytesRead } = await handle.read(bytes, at, length - at, at);
+      if (bytesRead === 0) {
+        break;
+      }
+      at += bytesRead;
+    }
+    return bytes.subarray(0, at);
+  } finally {
+    await handle.close();
   }
 }
 

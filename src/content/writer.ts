@@ -223,7 +223,11 @@ export class ContentWriter {
         return noteBlob(tx, { digest, size: this.#offset, labels, lease });
       });
     } catch (error) {
-      removeUnrecorded(database, root, [digest]);
+      try {
+        removeUnrecorded(database, root, [digest]);
+      } catch {
+        // What is left is swept; the first error is the one to tell.
+      }
       throw error;
     }
   }

@@ -5,8 +5,9 @@
 
 import { chmod, mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { cleanUp, rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
-import type { Database, Snapshot, SnapshotStore } from '../metadata/index.js';
+import type { Database, Snapshot, SnapshotStore, Transaction } from '../metadata/index.js';
 import { type LayerOptions, loadBinding, makeDirectory } from '../native/index.js';
 import { bootID } from './boot.js';
 import type { Driver } from './driver.js';
@@ -135,10 +136,18 @@ export class LocalSnapshotter implements LayerSnapshotter {
     }
   }
 
-  async remove(key: string): Promise<void> {
+  remove(key: string): Promise<void> {
+    return this.removeWith(key, () => {});
+  }
+
+  async removeWith(key: string, also: (transaction: Transaction) => void): Promise<void> {
     const area = await this.#area();
-    const removed = this.#update((store) => store.remove(key));
-    await typed(area.discard(this.#directories.of(removed.id)));
+    const removed = this.#database.update((transaction) => {
+      also(transaction);
+      return transaction.snapshots(this.kind).remove(key);
+    });
+    // It is removed: a directory that cannot be taken away now is swept as any without a record.
+    await rollBack(() => area.discard(this.#directories.of(removed.id)));
   }
 
   async walk(
@@ -169,9 +178,13 @@ export class LocalSnapshotter implements LayerSnapshotter {
       return;
     }
     this.#closed = true;
-    await this.#syncer.close();
     const area = await this.#opening?.catch(() => undefined);
-    await typed(area?.close());
+    await typed(
+      cleanUp(
+        () => this.#syncer.close(),
+        () => area?.close(),
+      ),
+    );
   }
 
   async stage(): Promise<Staging> {
@@ -292,7 +305,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
       }
       return this.#mounts(snapshot, parents);
     } catch (error) {
-      await staged.discard();
+      await rollBack(() => staged.discard());
       throw error;
     }
   }

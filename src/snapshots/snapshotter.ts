@@ -4,7 +4,7 @@
  */
 
 import type { UnpackError } from '../errors.js';
-import type { Durability, Labels, SnapshotKind, Usage } from '../metadata/index.js';
+import type { Durability, Labels, SnapshotKind, Transaction, Usage } from '../metadata/index.js';
 import type { LayerOptions } from '../native/index.js';
 
 export type { Durability, Labels, SnapshotKind, Usage } from '../metadata/index.js';
@@ -153,6 +153,8 @@ export interface SnapshotIdentity {
 
 /** A snapshotter whose committed snapshots can be written by the engine. */
 export interface LayerSnapshotter extends Snapshotter {
+  /** {@link Snapshotter.remove} and, in the same transaction, `also`. */
+  removeWith(key: string, also: (transaction: Transaction) => void): Promise<void>;
   /** The format in which layers must be written. */
   readonly format: LayerOptions['format'];
   /**

@@ -4,8 +4,9 @@
 
 import { randomBytes } from 'node:crypto';
 import { renameSync } from 'node:fs';
-import { access, chmod, readdir, rename, rm } from 'node:fs/promises';
+import { access, chmod, readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
 import { type FileLock, makeDirectory, removeTree, tryLockFile } from '../native/index.js';
 import type { Staging } from './snapshotter.js';
@@ -49,8 +50,13 @@ export class StagingArea {
   /** A new staging directory with an empty `fs`. */
   async make(): Promise<StagedDirectory> {
     const staged = new StagedDirectory(this, this.next());
-    await makeDirectory(staged.fs, 0o700);
-    await chmod(staged.fs, 0o755); // whatever the umask is
+    try {
+      await makeDirectory(staged.fs, 0o700);
+      await chmod(staged.fs, 0o755); // whatever the umask is
+    } catch (error) {
+      await rollBack(() => staged.discard());
+      throw error;
+    }
     return staged;
   }
 
@@ -108,15 +114,13 @@ export class StagingArea {
     return { swept, failures };
   }
 
-  /** Removes all that is in the area, and unlocks. */
+  /** Removes all that is in the area, and unlocks: what cannot be removed is swept by the next. */
   async close(): Promise<void> {
-    try {
-      await Promise.all(this.#removals);
-      await removeTree(this.directory);
-      await rm(this.directory, { force: true, recursive: true });
-    } finally {
-      await this.#lock.release();
-    }
+    await rollBack(
+      () => Promise.allSettled(this.#removals),
+      () => removeTree(this.directory),
+    );
+    await this.#lock.release();
   }
 
   async #sweepOne(directory: string): Promise<boolean> {

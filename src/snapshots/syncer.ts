@@ -54,12 +54,12 @@ export class Syncer {
 
   async #sync(): Promise<void> {
     try {
-      await this.open();
       // The first time also what others have left, who ended before they had synced.
       const before = this.#first ? await this.#snapshotter.unsynced() : [...this.#pending.values()];
       if (before.length === 0) {
         return;
       }
+      await this.open();
       await loadBinding().syncFileSystem((this.#handle as FileHandle).fd);
       await this.#snapshotter.markDurable(before);
       this.#first = false;

@@ -4,8 +4,9 @@
 import { randomBytes } from 'node:crypto';
 import { readdir, unlink } from 'node:fs/promises';
 import path from 'node:path';
+import { cleanUp, rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
-import type { Database, LeaseResource } from '../metadata/index.js';
+import type { Database, LeaseResource, Transaction } from '../metadata/index.js';
 import { type FileLock, makeDirectory, tryLockFile } from '../native/index.js';
 
 /** Of leases: the session that they are of. */
@@ -18,6 +19,8 @@ export class Session {
   readonly #directory: string;
   readonly #id: string;
   readonly #lock: FileLock;
+  /** Leases that have ended and could not be deleted then. */
+  readonly #ended = new Set<string>();
 
   private constructor(directory: string, id: string, lock: FileLock) {
     this.#directory = directory;
@@ -45,6 +48,7 @@ export class Session {
     resources: readonly LeaseResource[],
     work: (lease: string) => Promise<T>,
   ): Promise<T> {
+    this.#deleteEnded(database);
     const id = `oci-unpack-${randomBytes(8).toString('hex')}`;
     database.update((tx) => {
       tx.leases.create({
@@ -57,14 +61,22 @@ export class Session {
     try {
       return await work(id);
     } finally {
-      if (database.view((tx) => tx.leases.find(id)) !== undefined) {
-        database.update((tx) => {
-          if (tx.leases.find(id) !== undefined) {
-            tx.leases.delete(id);
-          }
-        });
-      }
+      // What was done is done; should the lease stay, it goes with the next one, or with its session.
+      this.#ended.add(id);
+      await rollBack(() => this.#deleteEnded(database));
     }
+  }
+
+  #deleteEnded(database: Database): void {
+    const isThere = (tx: Transaction) => [...this.#ended].filter((id) => tx.leases.find(id));
+    if (database.view((tx) => isThere(tx).length > 0)) {
+      database.update((tx) => {
+        for (const id of isThere(tx)) {
+          tx.leases.delete(id);
+        }
+      });
+    }
+    this.#ended.clear();
   }
 
   /** Deletes the leases of sessions that have ended, and their files. @returns how many sessions that were */
@@ -99,9 +111,7 @@ export class Session {
         await unlink(path.join(this.#directory, id)).catch(() => undefined);
       }
     } finally {
-      for (const lock of locks) {
-        await lock.release();
-      }
+      await cleanUp(...locks.map((lock) => () => lock.release()));
     }
     return dead.size;
   }

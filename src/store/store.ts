@@ -1,8 +1,9 @@
 // Store: content, metadata, snapshots, leases and containers of one directory, opened as one.
 
-import { access, readFile, rename, writeFile } from 'node:fs/promises';
+import { access, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
+import { cleanUp, rollBack } from '../clean-up.js';
 import { Containers } from '../containers/index.js';
 import { ContentStore } from '../content/index.js';
 import { UnpackError } from '../errors.js';
@@ -35,6 +36,7 @@ import type { PullOptions, PullReport } from './pull-image.js';
 import { ensureChain, unpackReport, unpackStoredImage } from './repair.js';
 import type { StoreReport } from './report.js';
 import { Session } from './session.js';
+import { collectSnapshot } from './unpack-image.js';
 
 /** Options of {@link Store.open}. */
 export interface StoreOptions {
@@ -136,6 +138,7 @@ export class Store {
       rootless: this.#context.rootless,
       unpack: (name, options) => unpackStoredImage(this.#context, name, options),
       ensure: (key) => ensureChain(this.#context, key),
+      collect: (id) => collectSnapshot(this.#context, id),
       withLease: (work) => this.#context.session().withLease(database, [], work),
     });
   }
@@ -179,9 +182,11 @@ export class Store {
       await store.#sweepOnce(instance);
       return store;
     } catch (error) {
-      await snapshotter?.close();
-      await session?.close();
-      await database.close();
+      await rollBack(
+        () => snapshotter?.close(),
+        () => session?.close(),
+        () => database.close(),
+      );
       throw UnpackError.from(error);
     }
   }
@@ -312,10 +317,12 @@ export class Store {
   }
 
   async #close(): Promise<void> {
-    await this.#syncing;
-    await this.#snapshotter.close();
-    await this.#session?.close();
-    await this.#database.close();
+    await cleanUp(
+      () => this.#syncing,
+      () => this.#snapshotter.close(),
+      () => this.#session?.close(),
+      () => this.#database.close(),
+    );
   }
 
   async #sync(): Promise<void> {
@@ -380,9 +387,14 @@ export class Store {
     const died = await this.#session.sweep(this.#database);
     if (died > 0 || swept !== instance) {
       await this.#cleanup({ content: [], snapshots: [], leases: [] });
-      const temporary = `${file}.${process.pid}`;
-      await writeFile(temporary, instance);
-      await rename(temporary, file);
+      const temporary = `${file}.new`;
+      try {
+        await writeFile(temporary, instance);
+        await rename(temporary, file);
+      } catch {
+        await rollBack(() => rm(temporary, { force: true }));
+        // Then the next one sweeps again.
+      }
     }
   }
 }

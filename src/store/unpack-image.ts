@@ -136,3 +136,14 @@ export async function removeMade(
     await content.cleanup();
   }
 }
+
+/** Removes a snapshot that nothing needs. @returns whether it was such a one */
+export async function collectSnapshot(context: StoreContext, id: string): Promise<boolean> {
+  const { database, snapshotter } = context;
+  const only = [{ type: `snapshots/${snapshotter.kind}`, id }];
+  const { snapshots } = gc(database, { only });
+  if (snapshots.length > 0) {
+    await snapshotter.cleanup();
+  }
+  return snapshots.length > 0;
+}

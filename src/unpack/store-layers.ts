@@ -5,6 +5,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cleanUp, rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
 import {
   type FileLock,
@@ -171,9 +172,8 @@ class StoreUnpack {
     } finally {
       this.#sampler.stop();
       this.#jobs.close();
-      for (const own of this.#own) {
-        await this.#giveUp(own);
-      }
+      // What cannot be removed now is removed with the staging area, or swept.
+      await rollBack(...Array.from(this.#own, (own) => () => this.#giveUp(own)));
     }
   }
 
@@ -265,9 +265,11 @@ class StoreUnpack {
       tracked.sample = () => job.progress();
       return own;
     } catch (error) {
-      await stream?.abandon();
-      await staging?.discard();
-      await lock.release();
+      await rollBack(
+        () => stream?.abandon(),
+        () => staging?.discard(),
+        () => lock.release(),
+      );
       throw UnpackError.from(error, digest);
     }
   }
@@ -386,13 +388,11 @@ class StoreUnpack {
 
   async #giveUp(own: OwnLayer): Promise<void> {
     this.#own.delete(own);
-    try {
-      await (this.#context.hasty && this.#context.signal?.aborted
-        ? own.staging.abandon()
-        : own.staging.discard());
-    } finally {
-      await own.lock.release();
-    }
+    const hasty = this.#context.hasty && this.#context.signal?.aborted;
+    await cleanUp(
+      () => (hasty ? own.staging.abandon() : own.staging.discard()),
+      () => own.lock.release(),
+    );
   }
 
   #layer(index: number): StoreLayer {
