@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // npm run soak: the long forms of the tests that kill and cut the power: 500 kills, 100 power losses for each file
-// system. npm run soak -- kill, or -- power-loss: only those. SEED=N repeats a run.
+// system. npm run soak -- kill, or -- power-loss: only those. SEED=N repeats a run. npm run soak -- faults: every call of
+// the store fails in its turn, which takes an hour and more; FAULTS=PATTERN takes some, FAULT_LOG=FILE keeps what is found.
 
 import { join } from 'node:path';
 import { root, runHere, script } from './lib/process.mjs';

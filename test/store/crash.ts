@@ -137,9 +137,12 @@ export async function wrongSnapshots(
 /** All that is in a store besides its metadata and what an open one has. */
 export async function leftovers(root: string): Promise<string[]> {
   const found: string[] = [];
-  for (const name of ['locks', 'ingest', 'bundles', 'snapshots', 'blobs/sha256', 'staging']) {
+  const ofKinds = ['', 'native/', 'aufs/'].flatMap((at) => [`${at}snapshots`, `${at}staging`]);
+  for (const name of ['locks', 'ingest', 'bundles', 'blobs/sha256', ...ofKinds]) {
     for (const entry of await readdir(path.join(root, name)).catch(() => [])) {
-      const inner = name === 'staging' ? await readdir(path.join(root, name, entry)) : [entry];
+      const inner = name.endsWith('staging')
+        ? await readdir(path.join(root, name, entry))
+        : [entry];
       found.push(...inner.filter((one) => one !== 'lock').map((one) => `${name}/${one}`));
     }
   }
