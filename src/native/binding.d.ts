@@ -91,6 +91,7 @@ export interface StageTimes {
   wall: number;
 }
 
+/** What a layer holds, by kind of entry; `bytes` is the content of its files. */
 export interface LayerCounts {
   entries: number;
   files: number;
@@ -101,7 +102,6 @@ export interface LayerCounts {
   fifos: number;
   whiteouts: number;
   opaques: number;
-  /** Content of files. */
   bytes: number;
 }
 

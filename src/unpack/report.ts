@@ -1,5 +1,6 @@
 // The report of a call, and image.json: their shapes are a contract (docs/image-json.md).
 
+import type { LayerCounts } from '../native/index.js';
 import type { Format } from './options.js';
 
 /** A thing that is not on disk exactly as the layer has it, or that needed the layers below. */
@@ -17,19 +18,7 @@ export interface ImageWarning extends Warning {
   layer: string;
 }
 
-/** What a layer holds, by kind of entry; `bytes` is the content of its files. */
-export interface LayerCounts {
-  entries: number;
-  files: number;
-  directories: number;
-  symlinks: number;
-  hardlinks: number;
-  devices: number;
-  fifos: number;
-  whiteouts: number;
-  opaques: number;
-  bytes: number;
-}
+export type { LayerCounts } from '../native/index.js';
 
 /** What became of one layer. */
 export interface LayerReport {
