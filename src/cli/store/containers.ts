@@ -6,12 +6,8 @@ import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { printable } from '../text.js';
 import { type ImportArguments, storedName } from './import.js';
-import {
-  addStoreOptions,
-  addUnpackStoreOptions,
-  type StoreArguments,
-  withStore,
-} from './options.js';
+import { addUnpackStoreOptions, withStore } from './options.js';
+import { listCommand, type RecordKind, removeCommand } from './record-commands.js';
 import { ago, listing, shortKey } from './tables.js';
 
 const imageHelp = 'an image of the store, or oci:..., which is imported first';
@@ -21,40 +17,36 @@ export const containersCommand: CommandFactory = (context) =>
   new Command('containers')
     .description('containers: writable snapshots on top of images')
     .addHelpText('after', '\nExample:\n  $ oci-unpack containers create debian:latest web')
-    .addCommand(list(context), { isDefault: true })
+    .addCommand(listCommand(context, containers), { isDefault: true })
     .addCommand(create(context))
-    .addCommand(remove(context));
+    .addCommand(removeCommand(context, containers));
 
-function list(context: RunContext): Command {
-  return addStoreOptions(new Command('ls'))
-    .alias('list')
-    .description('list containers; with --quiet only their ids')
-    .argument('[filter...]', 'e.g. image==debian:latest, labels.team==web')
-    .addHelpText('after', '\nExample:\n  $ oci-unpack containers ls')
-    .action(async (filters: string[], given: StoreArguments) => {
-      const found = await withStore(given, 'read', (store) => store.containers.list(filters));
-      if (given.quiet && !given.json) {
-        context.stdout.write(found.map(({ id }) => `${id}\n`).join(''));
-      }
-      context.print(given, found, () =>
-        listing(
-          context,
-          [
-            { head: 'ID', most: 24 },
-            { head: 'IMAGE', most: 30 },
-            { head: 'SNAPSHOT', most: 20 },
-            { head: 'CREATED' },
-          ],
-          found.map(({ id, image, snapshotKey, createdAt }) => [
-            id,
-            image,
-            shortKey(snapshotKey),
-            ago(createdAt),
-          ]),
-        ),
-      );
-    });
-}
+type ContainerRecord = ReturnType<Store['containers']['get']>;
+
+const containers: RecordKind<ContainerRecord> = {
+  name: 'containers',
+  example: 'web',
+  filters: 'image==debian:latest, labels.team==web',
+  removal: 'remove containers with all that was changed in them',
+  list: (store, filters) => store.containers.list(filters),
+  remove: (store, id) => store.containers.remove(id),
+  show: (context, found) =>
+    listing(
+      context,
+      [
+        { head: 'ID', most: 24 },
+        { head: 'IMAGE', most: 30 },
+        { head: 'SNAPSHOT', most: 20 },
+        { head: 'CREATED' },
+      ],
+      found.map(({ id, image, snapshotKey, createdAt }) => [
+        id,
+        image,
+        shortKey(snapshotKey),
+        ago(createdAt),
+      ]),
+    ),
+};
 
 function create(context: RunContext): Command {
   return addUnpackStoreOptions(new Command('create'))
@@ -70,22 +62,6 @@ function create(context: RunContext): Command {
         return store.containers.create(name, { id, platform, signal: context.signal });
       });
       context.print(given, container, () => container.id);
-    });
-}
-
-function remove(context: RunContext): Command {
-  return addStoreOptions(new Command('rm'))
-    .alias('remove')
-    .description('remove containers with all that was changed in them')
-    .argument('<id...>', 'of containers')
-    .addHelpText('after', '\nExample:\n  $ oci-unpack containers rm web')
-    .action(async (ids: string[], given: StoreArguments) => {
-      await withStore(given, 'write', async (store) => {
-        for (const id of ids) {
-          await store.containers.remove(id);
-        }
-      });
-      context.print(given, ids, () => ids.map((id) => `removed ${id}`));
     });
 }
 

@@ -1,11 +1,12 @@
 // `oci-unpack leases ls|create|rm`.
 
 import { Command, InvalidArgumentError } from 'commander';
-import type { LeaseResource } from '../../index.js';
+import type { LeaseResource, Store } from '../../index.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { formatDuration } from '../text.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
+import { listCommand, type RecordKind, removeCommand } from './record-commands.js';
 import { ago, listing } from './tables.js';
 
 /** The command. */
@@ -13,42 +14,36 @@ export const leasesCommand: CommandFactory = (context) =>
   new Command('leases')
     .description('leases, which keep blobs and snapshots from garbage collection')
     .addHelpText('after', '\nExample:\n  $ oci-unpack leases ls')
-    .addCommand(list(context), { isDefault: true })
+    .addCommand(listCommand(context, leases), { isDefault: true })
     .addCommand(create(context))
-    .addCommand(remove(context));
+    .addCommand(removeCommand(context, leases));
 
-function list(context: RunContext): Command {
-  return addStoreOptions(new Command('ls'))
-    .alias('list')
-    .description('list leases; with --quiet only their ids')
-    .argument('[filter...]', 'e.g. id==build, labels.team==web')
-    .addHelpText('after', '\nExample:\n  $ oci-unpack leases ls --json')
-    .action(async (filters: string[], given: StoreArguments) => {
-      const leases = await withStore(given, 'read', (store) =>
-        store.leases.list(filters).map(({ id }) => store.leases.get(id)),
-      );
-      if (given.quiet && !given.json) {
-        context.stdout.write(leases.map(({ id }) => `${id}\n`).join(''));
-      }
-      context.print(given, leases, () =>
-        listing(
-          context,
-          [
-            { head: 'ID', most: 40 },
-            { head: 'CREATED' },
-            { head: 'EXPIRES' },
-            { head: 'HOLDS', align: '>' },
-          ],
-          leases.map(({ id, createdAt, expiresAt, resources }) => [
-            id,
-            ago(createdAt),
-            expiresAt === undefined ? 'never' : `in ${formatDuration(expiresAt - Date.now())}`,
-            String(resources.length),
-          ]),
-        ),
-      );
-    });
-}
+type LeaseRecord = ReturnType<Store['leases']['get']>;
+
+const leases: RecordKind<LeaseRecord> = {
+  name: 'leases',
+  example: 'build',
+  filters: 'id==build, labels.team==web',
+  removal: "end leases; 'gc' frees what only they held",
+  list: (store, filters) => store.leases.list(filters).map(({ id }) => store.leases.get(id)),
+  remove: (store, id) => store.leases.remove(id),
+  show: (context, found) =>
+    listing(
+      context,
+      [
+        { head: 'ID', most: 40 },
+        { head: 'CREATED' },
+        { head: 'EXPIRES' },
+        { head: 'HOLDS', align: '>' },
+      ],
+      found.map(({ id, createdAt, expiresAt, resources }) => [
+        id,
+        ago(createdAt),
+        expiresAt === undefined ? 'never' : `in ${formatDuration(expiresAt - Date.now())}`,
+        String(resources.length),
+      ]),
+    ),
+};
 
 interface CreateArguments extends StoreArguments {
   expires?: number;
@@ -77,22 +72,6 @@ function create(context: RunContext): Command {
         }),
       );
       context.print(given, lease, () => lease.id);
-    });
-}
-
-function remove(context: RunContext): Command {
-  return addStoreOptions(new Command('rm'))
-    .alias('remove')
-    .description("end leases; 'gc' frees what only they held")
-    .argument('<id...>', 'of leases')
-    .addHelpText('after', '\nExample:\n  $ oci-unpack leases rm build')
-    .action(async (ids: string[], given: StoreArguments) => {
-      await withStore(given, 'write', (store) => {
-        for (const id of ids) {
-          store.leases.remove(id);
-        }
-      });
-      context.print(given, ids, () => ids.map((id) => `removed ${id}`));
     });
 }
 
