@@ -15,12 +15,14 @@ import {
 import { UnpackError } from '../../index.js';
 import { addOutputOptions, type OutputOptions, parseCount } from '../arguments.js';
 import { exitFailed, type RunContext } from '../run-context.js';
+import type { LiveRegion } from '../terminal.js';
 
 const example = `
 Examples:
   $ oci-unpack bench
   $ oci-unpack bench oci:./image:latest --dir /mnt/scratch --runs 9 --report report.html --json before.json
   $ oci-unpack bench oci:./image:latest --peers containerd,umoci,tar-igzip
+  $ oci-unpack bench --registry http://127.0.0.1:5000 library/debian:12 --rates 1000,200
   $ oci-unpack bench compare before.json after.json
 
 Without an image one is made of real files of this machine. Every result is compared path by path before any
@@ -31,6 +33,8 @@ interface BenchArguments extends Omit<OutputOptions, 'json'> {
   runs: number;
   peers?: string;
   smoke?: boolean;
+  registry?: string;
+  rates?: number[];
   report?: string;
   json?: true | string;
 }
@@ -43,6 +47,12 @@ export function benchCommand(context: RunContext): Command {
     .option('-d, --dir <dir>', 'where to work, which is the file system that is measured')
     .option('-n, --runs <n>', 'timed runs of each contender', parseCount(1, 1000), 5)
     .option('--peers <list>', 'all, none, or names such as containerd,tar-igzip (default: all)')
+    .option('--registry <url>', 'measure pulls from http://HOST:PORT instead; images are its names')
+    .option(
+      '--rates <list>',
+      'Mbit/s of the registry, 0 for all it gives (default: 1000,200)',
+      rates,
+    )
     .option('--report <file>', 'write a report as one HTML file')
     .option('--smoke', 'one run on a small image: only to see that everything works')
     .option('--json [file]', 'print the result as JSON, or write it to a file')
@@ -55,6 +65,10 @@ export function benchCommand(context: RunContext): Command {
       await checkOutputs([given.report, json]);
       const output = { quiet: given.quiet, json: json === true };
       const region = context.liveRegion(output);
+      if (given.registry !== undefined) {
+        await benchPulls(context, given, references, json, region);
+        return;
+      }
       let report: BenchReport;
       try {
         report = await runBench({
@@ -80,6 +94,40 @@ export function benchCommand(context: RunContext): Command {
         process.exitCode = exitFailed;
       }
     });
+}
+
+async function benchPulls(
+  context: RunContext,
+  given: BenchArguments & { registry?: string },
+  images: string[],
+  json: true | string | undefined,
+  region: LiveRegion | undefined,
+): Promise<void> {
+  const { runPullBench, pullBenchLines } = await import('../../bench/pull/index.js');
+  try {
+    const report = await runPullBench({
+      registry: given.registry ?? '',
+      images,
+      ...(given.rates && { rates: given.rates }),
+      directory: given.dir,
+      runs: given.smoke ? 1 : given.runs,
+      alone: given.peers === 'none',
+      signal: context.signal,
+      onStep: (text) => region?.draw([text]),
+    });
+    region?.clear();
+    if (typeof json === 'string') {
+      await writeFile(json, `${JSON.stringify(report, null, 2)}\n`);
+    }
+    const output = { quiet: given.quiet, json: json === true };
+    context.print(output, report, () => pullBenchLines(report));
+  } finally {
+    region?.clear();
+  }
+}
+
+function rates(text: string): number[] {
+  return text.split(',').map(parseCount(0, 1_000_000));
 }
 
 const compareExample = `

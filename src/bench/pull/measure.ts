@@ -1,0 +1,339 @@
+// `bench --registry`: a download alone, an unpack alone, a pull, and containerd's pull, from a registry that is throttled on
+// the loopback interface. Each run is a process of its own with an empty store.
+
+import { cp, mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { UnpackError, type UnpackErrorCode, version } from '../../index.js';
+import { removeTree } from '../../native/index.js';
+import { type BenchHost, describeHost } from '../host.js';
+import { ContainerdDaemon } from '../peers/containerd-daemon.js';
+import { runProcess, type Usage, versionOf, which } from '../process.js';
+import { withScratch } from '../scratch.js';
+import { type Statistics, statistics } from '../statistics.js';
+import { startThrottle, type Throttle } from './throttle.js';
+
+/** Options of {@link runPullBench}. */
+export interface PullBenchOptions {
+  /** `http://HOST:PORT`, or with the path of an image. */
+  registry: string;
+  /** `NAME[:TAG]` in the registry; none: all that it has. */
+  images?: readonly string[];
+  /** Mbit/s; 0 is as fast as it goes. Default 1000 and 200. */
+  rates?: readonly number[];
+  directory?: string | undefined;
+  runs?: number | undefined;
+  /** Without containerd. */
+  alone?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+  onStep?: ((text: string) => void) | undefined;
+}
+
+export interface PullSample extends Partial<Usage> {
+  /** Milliseconds from the start of the process to its end. */
+  wall: number;
+}
+
+/** One of download, unpack, pull, containerd. */
+export interface PullRow {
+  id: 'download' | 'unpack' | 'pull' | 'containerd';
+  version?: string;
+  /** Why it was not measured. */
+  reason?: string;
+  samples: PullSample[];
+  wall?: Statistics;
+}
+
+/** An image at one speed. */
+export interface PullResult {
+  reference: string;
+  manifestDigest: string;
+  layers: number;
+  /** Bytes of the layers' blobs. */
+  size: number;
+  /** Mbit/s; 0 is as fast as it goes. */
+  rate: number;
+  rows: PullRow[];
+  /** The pull to the larger of download and unpack, medians. */
+  ratio: number;
+  /** containerd's pull to ours, where it was measured. */
+  speedup?: number;
+}
+
+/** What {@link runPullBench} resolves to. */
+export interface PullBenchReport {
+  kind: 'oci-unpack-bench-registry';
+  schema: 1;
+  version: string;
+  /** RFC 3339. */
+  date: string;
+  host: BenchHost;
+  registry: string;
+  runs: number;
+  results: PullResult[];
+}
+
+const main = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
+/** Of a daemon that came with the host: its default. */
+const daemonUnpacks = undefined;
+
+/** Measures; see {@link PullBenchOptions}. */
+export async function runPullBench(options: PullBenchOptions): Promise<PullBenchReport> {
+  const { rates = [1000, 200], runs = 5, directory, signal } = options;
+  const url = registryURL(options.registry);
+  const named = [
+    ...(options.images ?? []),
+    ...(url.pathname === '/' ? [] : [url.pathname.slice(1)]),
+  ];
+  const images = named.length > 0 ? named : await catalog(url, signal);
+  return withScratch(directory, signal, async (scratch) => {
+    const host = describeHost(scratch);
+    const results: PullResult[] = [];
+    for (const image of images) {
+      results.push(...(await new PullBench(scratch, url, image, runs, options).run(rates)));
+    }
+    const date = new Date().toISOString();
+    const kind = 'oci-unpack-bench-registry';
+    return { kind, schema: 1, version, date, host, registry: url.origin, runs, results };
+  });
+}
+
+class PullBench {
+  readonly #scratch: string;
+  readonly #url: URL;
+  readonly #image: string;
+  readonly #runs: number;
+  readonly #options: PullBenchOptions;
+  readonly #prepared: string;
+
+  constructor(scratch: string, url: URL, image: string, runs: number, options: PullBenchOptions) {
+    this.#scratch = scratch;
+    this.#url = url;
+    this.#image = image.includes(':') ? image : `${image}:latest`;
+    this.#runs = runs;
+    this.#options = options;
+    this.#prepared = path.join(scratch, 'prepared');
+  }
+
+  async run(rates: readonly number[]): Promise<PullResult[]> {
+    this.#step('getting the blobs for the unpack alone');
+    const args = ['--no-unpack', '--name', 'bench:1'];
+    const { report } = await this.#pull(this.#url.host, this.#prepared, args);
+    const { manifestDigest, blobs } = report;
+    try {
+      // Once as a trial, which warms the page cache, and tells what is there.
+      const { report: whole } = await this.#unpack();
+      const results: PullResult[] = [];
+      for (const rate of rates) {
+        const rows = await this.#measure(rate);
+        results.push({
+          reference: `${this.#url.host}/${this.#image}`,
+          manifestDigest,
+          layers: whole.layers.length,
+          size: blobs.bytesWritten,
+          rate,
+          ...summary(rows),
+        });
+      }
+      return results;
+    } finally {
+      await removeTree(this.#prepared);
+    }
+  }
+
+  /** In turns, so that a slow minute of the host hits all. */
+  async #measure(rate: number): Promise<PullRow[]> {
+    const { hostname, port } = this.#url;
+    const target = { host: hostname, port: Number(port || 80) };
+    const throttle = await startThrottle(target, rate === 0 ? undefined : (rate * 1e6) / 8);
+    const rows: PullRow[] = [
+      { id: 'download', version, samples: [] },
+      { id: 'unpack', version, samples: [] },
+      { id: 'pull', version, samples: [] },
+      { id: 'containerd', samples: [] },
+    ];
+    await this.#lookForContainerd(rows[3] as PullRow);
+    try {
+      for (let run = 0; run < this.#runs; run++) {
+        for (const row of rows.filter(({ reason }) => reason === undefined)) {
+          const speed = rate === 0 ? '' : ` at ${rate} Mbit/s`;
+          this.#step(`run ${run + 1} of ${this.#runs}${speed}: ${row.id}`);
+          await this.#timed(row, throttle);
+        }
+      }
+    } finally {
+      await throttle.close();
+    }
+    for (const row of rows.filter(({ samples }) => samples.length > 0)) {
+      row.wall = statistics(row.samples.map(({ wall }) => wall));
+    }
+    return rows;
+  }
+
+  async #lookForContainerd(row: PullRow): Promise<void> {
+    const found = which('ctr') && (await versionOf('containerd'));
+    if (this.#options.alone) {
+      row.reason = 'not asked for';
+    } else if (found === undefined) {
+      row.reason = 'containerd is not installed (apt-get install containerd)';
+    } else if (process.geteuid?.() !== 0) {
+      row.reason = 'it needs root';
+    } else {
+      const helper = ['igzip', 'unpigz'].find((name) => which(name) !== undefined);
+      row.version = `${found}, ${helper ?? 'no igzip or unpigz'} on PATH`;
+    }
+  }
+
+  async #timed(row: PullRow, throttle: Throttle): Promise<void> {
+    const root = path.join(this.#scratch, 'run');
+    try {
+      switch (row.id) {
+        case 'download':
+          row.samples.push((await this.#pull(throttle.host, root, ['--no-unpack'])).sample);
+          return;
+        case 'pull':
+          row.samples.push((await this.#pull(throttle.host, root, [])).sample);
+          return;
+        case 'unpack':
+          row.samples.push((await this.#unpack()).sample);
+          return;
+        default:
+          row.samples.push(await this.#containerd(throttle.host, root));
+      }
+    } catch (error) {
+      if (row.id !== 'containerd' || this.#options.signal?.aborted) {
+        throw error;
+      }
+      row.reason = error instanceof Error ? error.message : String(error);
+      row.samples = [];
+    } finally {
+      await removeTree(root);
+    }
+  }
+
+  async #pull(host: string, root: string, more: readonly string[]) {
+    const reference = `${host}/${this.#image}`;
+    return this.#command(['pull', '--plain-http', reference, '--root', root, ...more]);
+  }
+
+  /** From a store that has the blobs: they are linked, and all else is copied. */
+  async #unpack() {
+    const root = path.join(this.#scratch, 'unpack');
+    const { signal } = this.#options;
+    await mkdir(root, { recursive: true });
+    try {
+      await cp(path.join(this.#prepared, 'metadata'), path.join(root, 'metadata'), {
+        recursive: true,
+      });
+      await runProcess('cp', ['-al', path.join(this.#prepared, 'blobs'), root], { signal });
+      return await this.#command(['images', 'unpack', 'bench:1', '--root', root]);
+    } finally {
+      await removeTree(root);
+    }
+  }
+
+  async #command(args: readonly string[]): Promise<{ sample: PullSample; report: CommandReport }> {
+    const { signal } = this.#options;
+    const started = performance.now();
+    const { code, stdout, stderr, usage } = await runProcess(
+      process.execPath,
+      [main, ...args, '--json', '--durability', 'none'],
+      { signal, codes: [0, 1, 2] },
+    );
+    const wall = performance.now() - started;
+    if (code !== 0) {
+      throw failureOf(stdout, stderr);
+    }
+    const text = args[0] === 'pull' ? (stdout.trim().split('\n').at(-1) ?? '') : stdout;
+    return { sample: { wall, ...usage }, report: JSON.parse(text) as CommandReport };
+  }
+
+  async #containerd(host: string, root: string): Promise<PullSample> {
+    const home = path.join(this.#scratch, 'containerd');
+    await mkdir(home, { recursive: true });
+    const daemon = await ContainerdDaemon.start(root, home, daemonUnpacks);
+    try {
+      await daemon.resetPeak();
+      const before = await daemon.usage();
+      const started = performance.now();
+      const { signal } = this.#options;
+      const args = ['images', 'pull', '--plain-http', `${host}/${this.#image}`];
+      const client = await daemon.ctr(args, signal === undefined ? {} : { signal });
+      const wall = performance.now() - started;
+      const after = await daemon.usage();
+      return {
+        wall,
+        user: after.user - before.user + (client.usage?.user ?? 0),
+        system: after.system - before.system + (client.usage?.system ?? 0),
+        maxRss: Math.max(after.maxRss, client.usage?.maxRss ?? 0),
+      };
+    } finally {
+      await daemon.stop();
+      await removeTree(home);
+    }
+  }
+
+  #step(text: string): void {
+    this.#options.onStep?.(`${this.#image}: ${text}`);
+  }
+}
+
+interface CommandReport {
+  manifestDigest: string;
+  layers: unknown[];
+  blobs: { bytesWritten: number };
+}
+
+function summary(rows: PullRow[]): Pick<PullResult, 'rows' | 'ratio' | 'speedup'> {
+  const of = (id: PullRow['id']) => rows.find((row) => row.id === id)?.wall?.median;
+  const [pull = 0, containerd] = [of('pull'), of('containerd')];
+  const ratio = pull / Math.max(of('download') ?? 0, of('unpack') ?? 0);
+  return { rows, ratio, ...(containerd !== undefined && { speedup: containerd / pull }) };
+}
+
+function failureOf(stdout: string, stderr: string): UnpackError {
+  try {
+    const line = stdout.trim().split('\n').at(-1) ?? '';
+    const { error } = JSON.parse(line.startsWith('{"') ? line : stdout) as {
+      error: { code: UnpackErrorCode; message: string };
+    };
+    return new UnpackError(error.code, error.message);
+  } catch {
+    return new UnpackError('ERR_INTERNAL', stderr.trim() || 'oci-unpack failed without a message');
+  }
+}
+
+function registryURL(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== 'http:') {
+    throw new UnpackError(
+      'ERR_INVALID_ARGUMENT',
+      `--registry: ${JSON.stringify(text)} is not http://HOST:PORT; TLS would pass through no throttle`,
+    );
+  }
+  return url;
+}
+
+/** The images of a registry: of each repository its first tag (distribution-spec, "Content Discovery"). */
+async function catalog(url: URL, signal: AbortSignal | undefined): Promise<string[]> {
+  const get = async (path: string) => {
+    try {
+      const answer = await fetch(new URL(path, url), signal === undefined ? {} : { signal });
+      return (await answer.json()) as { repositories?: string[]; tags?: string[] };
+    } catch (cause) {
+      throw new UnpackError('ERR_REGISTRY_UNREACHABLE', `${url.host}: ${String(cause)}`, { cause });
+    }
+  };
+  const { repositories = [] } = await get('/v2/_catalog');
+  const images: string[] = [];
+  for (const name of repositories) {
+    const { tags } = await get(`/v2/${name}/tags/list`);
+    if (tags?.[0] !== undefined) {
+      images.push(`${name}:${tags[0]}`);
+    }
+  }
+  if (images.length === 0) {
+    throw new UnpackError('ERR_IMAGE_NOT_FOUND', `${url.host}: lists no image; name one`);
+  }
+  return images;
+}

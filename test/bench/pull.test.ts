@@ -1,0 +1,79 @@
+// `bench --registry` on a small image in a real registry, and the throttle that it measures through.
+
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { which } from '../../src/bench/process.js';
+import { startThrottle } from '../../src/bench/pull/throttle.js';
+import { runCommand } from '../support/command.js';
+import { usePullFixture } from '../support/pull.js';
+import { registryAbsence } from '../support/registry.js';
+import { platform } from '../support/write-image.js';
+
+const cannot =
+  process.geteuid?.() !== 0 || process.arch !== 'x64'
+    ? `not root, or not ${platform}`
+    : registryAbsence;
+
+describe.skipIf(cannot !== undefined)(`pulls${cannot ? ` (skipped: ${cannot})` : ''}`, () => {
+  const fixture = usePullFixture();
+  const bench = (...args: string[]) =>
+    runCommand(['bench', '--registry', fixture.registry.url, '--smoke', ...args]);
+
+  it('are measured beside a download and an unpack alone', async () => {
+    const { code, stdout, stderr } = await bench('test/image', '--rates', '400', '--json');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const report = JSON.parse(stdout);
+    expect(report).toMatchObject({ kind: 'oci-unpack-bench-registry', schema: 1, runs: 1 });
+    expect(report.results.map(({ rate }: { rate: number }) => rate)).toEqual([400]);
+    for (const { rows, ratio, layers, speedup } of report.results) {
+      const [download, unpack, pull, containerd] = rows;
+      expect(ratio).toBeCloseTo(
+        pull.wall.median / Math.max(download.wall.median, unpack.wall.median),
+      );
+      expect(layers).toBe(4);
+      expect(pull.samples).toMatchObject([{ wall: expect.any(Number) }]);
+      if (which('containerd') !== undefined) {
+        expect(speedup).toBeCloseTo(containerd.wall.median / pull.wall.median);
+      }
+    }
+  });
+
+  it('finds the images itself, and says what it cannot take', async () => {
+    const table = await bench('--rates', '0', '--peers', 'none');
+    expect(table.code).toBe(0);
+    expect(table.stdout).toMatch(/unthrottled .* s .* s .* s/);
+    expect(table.stdout).toContain('test/image:latest');
+    for (const [url, code] of [
+      ['https://127.0.0.1:1', 2],
+      ['127.0.0.1:1', 2],
+      ['http://127.0.0.1:1', 1],
+    ] as const) {
+      expect((await runCommand(['bench', '--registry', url])).code).toBe(code);
+    }
+  });
+});
+
+describe('the throttle', () => {
+  it('keeps to its rate, all connections together', async () => {
+    const body = Buffer.alloc(500_000);
+    const server = createServer((_, response) => response.end(body));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const throttle = await startThrottle({ host: '127.0.0.1', port }, 5e6);
+    try {
+      const started = performance.now();
+      const get = async () =>
+        (await (await fetch(`http://${throttle.host}/`)).arrayBuffer()).byteLength;
+      expect(await Promise.all([get(), get(), get()])).toEqual(Array(3).fill(body.length));
+      const seconds = (performance.now() - started) / 1000;
+      // A quarter of a MiB may come at once.
+      expect(seconds).toBeGreaterThan((3 * body.length - 270_000) / 5e6);
+      expect(throttle.bytes).toBeGreaterThan(3 * body.length);
+    } finally {
+      await throttle.close();
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+});
