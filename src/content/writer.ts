@@ -20,12 +20,16 @@ export interface WriterOptions {
   size?: number | undefined;
   /** Of the blob. What is there already of an ingest with another one is forgotten. */
   digest?: string | undefined;
+  /** False: the bytes are not hashed as they come, for a commit that is `checked`; one that is not reads them again. */
+  hash?: boolean | undefined;
 }
 
 /** What is known at the end. */
 export interface CommitOptions {
   size?: number | undefined;
   digest?: string | undefined;
+  /** Whoever commits has compared the digest of these very bytes himself. */
+  checked?: boolean | undefined;
   /** Merged into those that the blob has where it is there already. */
   labels?: LabelChanges | undefined;
   /** The id of a lease that holds the blob from the beginning. */
@@ -50,7 +54,8 @@ export class ContentWriter {
   readonly #lock: FileLock;
   readonly #file: FileHandle;
   readonly #startedAt: Time;
-  #hash: Hash;
+  /** Of the bytes up to the offset; undefined where nobody hashes them. */
+  #hash: Hash | undefined;
   #algorithm: DigestAlgorithm;
   #offset = 0;
   #ended = false;
@@ -69,7 +74,7 @@ export class ContentWriter {
     this.#file = held.file;
     this.#startedAt = held.startedAt;
     this.#algorithm = algorithmOf(options.digest) ?? 'sha256';
-    this.#hash = createHash(this.#algorithm);
+    this.#hash = options.hash === false ? undefined : createHash(this.#algorithm);
   }
 
   /** Begins an ingest, or goes on with the one that there is: see `offset`. `ERR_STORE_BUSY` */
@@ -91,7 +96,11 @@ export class ContentWriter {
       file = await open(path.join(directory, 'data'), resumes ? 'r+' : 'w+', 0o600);
       const held = { directory, lock, file, startedAt };
       const writer = new ContentWriter(context, ref, options, held);
-      await writer.#rehash();
+      if (options.hash === false) {
+        writer.#offset = (await file.stat()).size;
+      } else {
+        await writer.#rehash();
+      }
       return writer;
     } catch (error) {
       await file?.close().catch(() => {});
@@ -121,21 +130,19 @@ export class ContentWriter {
    *
    * @throws UnpackError `ERR_SIZE_MISMATCH` beyond the size, `ERR_NO_SPACE`, `ERR_IO`; the ingest is gone then
    */
-  async write(chunk: Uint8Array): Promise<void> {
+  async write(...chunks: readonly Uint8Array[]): Promise<void> {
     this.#check();
     const { size } = this.#options;
-    if (size !== undefined && this.#offset + chunk.length > size) {
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (size !== undefined && this.#offset + length > size) {
       await this.abort();
       throw new UnpackError('ERR_SIZE_MISMATCH', `ref ${this.ref}: is longer than ${size} bytes`);
     }
-    await this.#guard(async () => {
-      for (let at = 0; at < chunk.length; ) {
-        const left = chunk.length - at;
-        at += (await this.#file.write(chunk, at, left, this.#offset + at)).bytesWritten;
-      }
-    });
-    this.#hash.update(chunk);
-    this.#offset += chunk.length;
+    await this.#guard(() => writeFully(this.#file, chunks, this.#offset));
+    for (const chunk of chunks) {
+      this.#hash?.update(chunk);
+    }
+    this.#offset += length;
   }
 
   /** The bytes that are there, from the first on. Nothing may be written meanwhile. */
@@ -158,7 +165,7 @@ export class ContentWriter {
     this.#check();
     await this.#guard(() => this.#file.truncate(0));
     this.#offset = 0;
-    this.#hash = createHash(this.#algorithm);
+    this.#hash &&= createHash(this.#algorithm);
   }
 
   /**
@@ -176,12 +183,8 @@ export class ContentWriter {
         const has = `has ${this.#offset} bytes, not ${size}`;
         throw new UnpackError('ERR_SIZE_MISMATCH', `ref ${this.ref}: ${has}`);
       }
-      const algorithm = algorithmOf(expected) ?? this.#algorithm;
-      if (algorithm !== this.#algorithm) {
-        this.#algorithm = algorithm;
-        await this.#rehash();
-      }
-      const digest = `${algorithm}:${this.#hash.digest('hex')}`;
+      const digest =
+        options.checked && expected !== undefined ? expected : await this.#digest(expected);
       if (expected !== undefined && digest !== expected) {
         const has = `has the digest ${digest}, not ${expected}`;
         throw new UnpackError('ERR_DIGEST_MISMATCH', `ref ${this.ref}: ${has}`);
@@ -232,17 +235,29 @@ export class ContentWriter {
     }
   }
 
+  /** Of the bytes that are there, by the algorithm of the expected one. */
+  async #digest(expected: string | undefined): Promise<string> {
+    const algorithm = algorithmOf(expected) ?? this.#algorithm;
+    let hash = this.#hash;
+    if (hash === undefined || algorithm !== this.#algorithm) {
+      this.#algorithm = algorithm;
+      hash = await this.#rehash();
+    }
+    return `${algorithm}:${hash.digest('hex')}`;
+  }
+
   /** Reads what is in the file and hashes it. */
-  async #rehash(): Promise<void> {
-    this.#hash = createHash(this.#algorithm);
+  async #rehash(): Promise<Hash> {
+    const hash = createHash(this.#algorithm);
+    this.#hash = hash;
     this.#offset = 0;
     const buffer = Buffer.allocUnsafe(readSize);
     for (;;) {
       const { bytesRead } = await this.#file.read(buffer, 0, readSize, this.#offset);
       if (bytesRead === 0) {
-        return;
+        return hash;
       }
-      this.#hash.update(buffer.subarray(0, bytesRead));
+      hash.update(buffer.subarray(0, bytesRead));
       this.#offset += bytesRead;
     }
   }
@@ -266,6 +281,26 @@ export class ContentWriter {
   #check(): void {
     if (this.#ended) {
       throw new UnpackError('ERR_INVALID_ARGUMENT', `ref ${this.ref}: the writer has ended`);
+    }
+  }
+}
+
+/** A write may be short: what is left is written again. */
+async function writeFully(
+  file: FileHandle,
+  chunks: readonly Uint8Array[],
+  offset: number,
+): Promise<void> {
+  let left = chunks.filter((chunk) => chunk.length > 0);
+  for (let at = offset; left.length > 0; ) {
+    let { bytesWritten } = await file.writev(left, at);
+    at += bytesWritten;
+    while (left[0] !== undefined && bytesWritten >= left[0].length) {
+      bytesWritten -= left[0].length;
+      left = left.slice(1);
+    }
+    if (left[0] !== undefined && bytesWritten > 0) {
+      left = [left[0].subarray(bytesWritten), ...left.slice(1)];
     }
   }
 }

@@ -8,12 +8,13 @@ import type { LayerJob } from '../native/index.js';
 import type { Descriptor } from '../oci/index.js';
 import { JobFeed } from '../unpack/job-feed.js';
 import { throwIfAborted } from '../unpack/layer-run.js';
+import { GatheredWrites } from './gathered-writes.js';
 import type { Slots } from './slots.js';
 
 /** What a download works with. */
 export interface LayerDownload {
   descriptor: Descriptor;
-  /** The only writer of the blob's ingest. */
+  /** The only writer of the blob's ingest; where there is a job, without a hash of its own. */
   writer: ContentWriter;
   /** The bytes from an offset on. */
   read: (from: number, signal: AbortSignal) => AsyncIterable<Buffer>;
@@ -56,6 +57,7 @@ export async function downloadLayer(download: LayerDownload, job?: LayerJob): Pr
   const stop = new AbortController();
   const onAbort = () => stop.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
+  const file = new GatheredWrites(writer);
   let feed: JobFeed | undefined;
   try {
     throwIfAborted(signal);
@@ -68,15 +70,23 @@ export async function downloadLayer(download: LayerDownload, job?: LayerJob): Pr
     }
     await slots.run(stop.signal, async () => {
       for await (const chunk of read(writer.offset, stop.signal)) {
-        await Promise.all([writer.write(chunk), feed?.write(chunk)]);
+        await Promise.all([file.write(chunk), feed?.write(chunk)]);
         throwIfAborted(stop.signal);
       }
     });
     feed?.end();
-    await writer.commit({ digest, size, lease });
+    await file.flush();
+    // The job has compared the digest of the same bytes.
+    await job?.done;
+    await writer.commit({ digest, size, lease, checked: job !== undefined });
   } catch (caught) {
     const error = UnpackError.from(feed?.error ?? caught, digest);
-    await (isDamage(error) ? writer.abort() : writer.close());
+    if (isDamage(error)) {
+      await writer.abort();
+    } else {
+      await file.flush().catch(() => undefined); // what has come shall not have to come again
+      await writer.close();
+    }
     throw error;
   } finally {
     signal.removeEventListener('abort', onAbort);

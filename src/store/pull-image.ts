@@ -318,7 +318,7 @@ class ImagePull {
       return content.locateBlob(descriptor);
     }
     const writer = await content
-      .writer(refOf(digest), { digest, size })
+      .writer(refOf(digest), { digest, size, hash: !this.#unpacks })
       .catch((error: UnpackError) => {
         if (error.code !== 'ERR_STORE_BUSY' && error.code !== 'ERR_STORE_EXISTS') {
           throw error;
