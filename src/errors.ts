@@ -18,7 +18,7 @@ export const errorTable = {
   ERR_INVALID_REFERENCE: {
     meaning:
       'The text that should name an image is not a reference, or names an unknown transport.',
-    fix: 'Write oci:PATH[:TAG], oci-archive:PATH[:TAG] or docker-archive:PATH[:NAME]; to pull, [HOST/]NAME[:TAG][@DIGEST]. A path must not contain a colon.',
+    fix: 'Write oci:PATH[:TAG], oci-archive:PATH[:TAG], docker-archive:PATH[:NAME] or containerd:NAME; to pull, [HOST/]NAME[:TAG][@DIGEST]. A path must not contain a colon.',
   },
   ERR_ABORTED: {
     meaning: 'The call was cancelled by its AbortSignal or by Ctrl-C. Nothing half done is left.',
@@ -210,6 +210,14 @@ export const errorTable = {
   ERR_STORE_CORRUPT: {
     meaning: 'The metadata of the store is not a database, or is damaged.',
     fix: 'Restore it, or remove the store and import the images again.',
+  },
+  ERR_INVALID_STORE: {
+    meaning: "The store of another program (containerd's) is damaged, incomplete, or is none.",
+    fix: 'The message names the file and the place. Check the directory (CONTAINERD_ROOT); what is damaged, its owner must make again: remove the images there and pull them.',
+  },
+  ERR_UNKNOWN_STORE_VERSION: {
+    meaning: "The store of another program (containerd's) has a version that is not known here.",
+    fix: 'Use a newer release of oci-unpack, or export the image with the program itself: ctr images export, then oci-archive:PATH.',
   },
   ERR_REGISTRY_UNREACHABLE: {
     meaning:
