@@ -7,6 +7,7 @@ import { script } from './lib/process.mjs';
 
 const packages = [
   'attr', // getfattr, setfattr
+  'containerd', // whose store is read
   'docker-registry', // what the tests pull from
   'busybox-static', // what the containers of the tests run
   'e2fsprogs', // mkfs.ext4

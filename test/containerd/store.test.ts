@@ -1,0 +1,272 @@
+// The store of a real containerd: what is read is what ctr says, of every image, blob, snapshot and container.
+
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ContainerdStore } from '../../src/containerd/index.js';
+import { digestOf } from '../../src/oci/index.js';
+import { buildBolt } from '../support/bolt-builder.js';
+import {
+  layers,
+  noContainerd,
+  type TestContainerd,
+  withContainerd,
+} from '../support/containerd.js';
+import { withScratch } from '../support/scratch.js';
+
+const code = (wanted: string) => expect.objectContaining({ code: wanted });
+const name = 'example.test/team/app:latest';
+const namespaces = ['default', 'k8s.io'];
+
+describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
+  let daemon: TestContainerd;
+  let store: ContainerdStore;
+  let finish: () => void = () => {};
+  let ended: Promise<unknown> = Promise.resolve();
+
+  beforeAll(async () => {
+    await new Promise<void>((resolve, reject) => {
+      ended = withContainerd(async (started) => {
+        daemon = started;
+        await fill(daemon);
+        store = ContainerdStore.open(daemon.root);
+        resolve();
+        await new Promise<void>((end) => {
+          finish = end;
+        });
+        store.close();
+      });
+      ended.catch(reject);
+    });
+  });
+
+  afterAll(async () => {
+    finish();
+    await ended;
+  });
+
+  it('has the namespaces with their labels', async () => {
+    const rows = await daemon.rows('default', 'namespaces', 'ls');
+    const list = await store.namespaces();
+    expect(list.map((one) => [one.name, ...labelText(one.labels)])).toEqual(
+      rows.map(([first, ...labels]) => [first, ...labels]),
+    );
+    expect(list.map((one) => one.name)).toEqual(namespaces);
+  });
+
+  it('has the images', async () => {
+    for (const namespace of namespaces) {
+      const rows = await daemon.rows(namespace, 'images', 'ls');
+      const images = await store.images(namespace);
+      expect(images.length).toBeGreaterThan(namespace === 'default' ? 150 : 0);
+      expect(images.map((one) => [one.name, one.target.mediaType, one.target.digest])).toEqual(
+        rows.map(([ref, type, digest]) => [ref, type, digest]),
+      );
+      expect(images.map((one) => labelText(one.labels).join() || '-')).toEqual(
+        rows.map((row) => row.at(-1)),
+      );
+      for (const image of images) {
+        expect(await store.image(namespace, image.name)).toEqual(image);
+        expect(Date.parse(image.createdAt)).toBeGreaterThan(Date.now() - 600_000);
+        expect(Date.parse(image.updatedAt)).toBeLessThan(Date.now() + 1000);
+        const blob = blobPath(daemon.root, image.target.digest);
+        expect((await stat(blob)).size).toBe(image.target.size);
+      }
+    }
+    expect(await store.image('default', 'none')).toBeUndefined();
+    expect(await store.images('none')).toEqual([]);
+  });
+
+  it('has the blobs', async () => {
+    for (const namespace of namespaces) {
+      const rows = await daemon.rows(namespace, 'content', 'ls');
+      const blobs = await store.blobs(namespace);
+      expect(blobs.length).toBe(layers.length + 2);
+      expect(blobs.map((one) => [one.digest, labelText(one.labels).join() || '-'])).toEqual(
+        // ctr prints these labels in any order.
+        rows.map((row) => [row[0], row.at(-1)?.split(',').sort().join()]),
+      );
+      for (const { digest, size } of blobs) {
+        expect((await stat(blobPath(daemon.root, digest))).size).toBe(size);
+      }
+    }
+  });
+
+  it('has the snapshots, and their directories', async () => {
+    for (const namespace of namespaces) {
+      const rows = await daemon.rows(namespace, 'snapshots', 'ls');
+      const snapshots = await store.snapshots(namespace);
+      const kindOf = (kind: string) => kind.toLowerCase();
+      expect(snapshots.length).toBe(layers.length + (namespace === 'default' ? 2 : 0));
+      expect(
+        snapshots.map(({ key, parent, stored }) => [key, parent, stored?.kind]).sort(),
+      ).toEqual(
+        rows.map((row) => [row[0], row.length > 2 ? row[1] : '', kindOf(row.at(-1) ?? '')]).sort(),
+      );
+      for (const { key, parent, labels, stored, ...own } of snapshots) {
+        const info = JSON.parse(await daemon.ctr(namespace, 'snapshots', 'info', key));
+        expect(own.snapshotter).toBe('overlayfs');
+        expect({
+          Kind: stored?.kind,
+          Name: key,
+          Parent: parent,
+          Labels: { ...stored?.labels, ...labels },
+          Created: own.createdAt,
+          Updated: own.updatedAt,
+        }).toEqual({
+          ...info,
+          Kind: kindOf(info.Kind),
+          Parent: info.Parent ?? '',
+          Labels: info.Labels ?? {},
+        });
+        const mounts = await daemon
+          .ctr(namespace, 'snapshots', 'mounts', '/mnt', key)
+          .catch(() => '');
+        if (stored?.kind === 'active') {
+          expect(mounts).toContain(`upperdir=${stored.directory}`);
+        }
+        expect((await stat(stored?.directory ?? '')).isDirectory()).toBe(true);
+      }
+      const top = snapshots.find((one) => one.parent !== '' && one.stored?.kind === 'committed');
+      const usage = await daemon.rows(namespace, 'snapshots', 'usage', '-b', top?.key ?? '');
+      expect([top?.stored?.size, top?.stored?.inodes].map(String)).toEqual(usage[0]?.slice(1));
+    }
+  });
+
+  it('has the containers', async () => {
+    const [container] = await store.containers('default');
+    const info = JSON.parse(await daemon.ctr('default', 'containers', 'info', 'box'));
+    expect(container).toEqual({
+      id: info.ID,
+      image: info.Image,
+      snapshotter: info.Snapshotter,
+      snapshotKey: info.SnapshotKey,
+      runtime: info.Runtime.Name,
+      labels: info.Labels,
+      createdAt: info.CreatedAt,
+      updatedAt: info.UpdatedAt,
+    });
+    expect(await store.containers('k8s.io')).toEqual([]);
+  });
+
+  it('is read while it is written', async () => {
+    let isWriting = true;
+    const write = async () => {
+      for (let i = 1; i <= 12; i++) {
+        const [key, image] = [`live-${i}`, `example.test/live:${i}`];
+        const { key: parent = '' } = (await store.snapshots('default')).at(-1) ?? {};
+        await daemon.ctr('default', 'images', 'label', name, `round=${i}`);
+        await daemon.ctr('default', 'images', 'tag', name, image);
+        await daemon.ctr('default', 'snapshots', 'prepare', key, '');
+        await daemon.ctr('default', 'snapshots', 'commit', `${key}-done`, key);
+        expect(parent).not.toBe('');
+      }
+      isWriting = false;
+    };
+    const writing = write();
+    writing.catch(() => {
+      isWriting = false;
+    });
+    const { length } = await store.images('default');
+    let round = 0;
+    let reads = 0;
+    for (; isWriting; reads++) {
+      const images = await store.images('default');
+      const now = Number(images.find((one) => one.name === name)?.labels.round ?? 0);
+      expect(now).toBeGreaterThanOrEqual(round);
+      // A round's tag comes after its label: one state has both.
+      const tags = images.length - length;
+      expect([now, now - 1]).toContain(Math.max(tags, now - 1));
+      round = now;
+      const snapshots = await store.snapshots('default');
+      expect(snapshots.filter(({ stored }) => stored === undefined)).toEqual([]);
+      await new Promise(setImmediate);
+    }
+    await writing;
+    expect(round).toBeGreaterThan(3);
+    expect(reads).toBeGreaterThan(10);
+    expect((await store.images('default')).length).toBe(length + 12);
+  });
+
+  it('is left as it was', async () => {
+    const file = store.root.metadata;
+    const state = async () => [
+      digestOf(await readFile(file)),
+      (await stat(file)).mtimeMs,
+      await readdir(daemon.root),
+    ];
+    const before = await state();
+    await store.images('default');
+    await store.snapshots('default');
+    expect(await state()).toEqual(before);
+  });
+});
+
+describe('the schema', () => {
+  const read = (tree: Parameters<typeof buildBolt>[0]) =>
+    withScratch(async (root) => {
+      const directory = path.join(root, 'io.containerd.metadata.v1.bolt');
+      await mkdir(directory);
+      await writeFile(path.join(directory, 'meta.db'), buildBolt(tree));
+      const store = ContainerdStore.open(root);
+      try {
+        return await store.namespaces();
+      } finally {
+        store.close();
+      }
+    });
+
+  it('may be older, or not written yet', async () => {
+    expect(await read({})).toEqual([]);
+    expect(await read({ v1: {} })).toEqual([]);
+    expect(await read({ v1: { version: '\x06', a: { labels: { x: 'y' } }, b: {} } })).toEqual([
+      { name: 'a', labels: { x: 'y' } },
+      { name: 'b', labels: {} },
+    ]);
+  });
+
+  it.each([
+    ['of another name', { v2: {} }],
+    ['newer', { v1: { version: '\x0a' } }],
+    ['unreadable', { v1: { version: '' } }],
+  ])('%s is refused', async (_, tree) => {
+    await expect(read(tree)).rejects.toThrow(code('ERR_UNKNOWN_STORE_VERSION'));
+    await expect(read(tree)).rejects.toThrow('up to version 4 is known');
+  });
+});
+
+/** Two namespaces with the image; in one of them many more names, long labels, snapshots and a container. */
+async function fill(daemon: TestContainerd): Promise<void> {
+  for (const namespace of namespaces) {
+    await daemon.importImage(namespace, 'example.test/team/app');
+  }
+  const ctr = (...args: string[]) => daemon.ctr('default', ...args);
+  const tags = Array.from({ length: 150 }, (_, i) => `example.test/${'long-'.repeat(20)}name:${i}`);
+  await ctr('images', 'tag', name, ...tags);
+  const long = ['a', 'b', 'c'].map((key) => `${key}=${key.repeat(3000)}`);
+  await ctr('images', 'label', name, 'example.test/plain=1', ...long);
+  await ctr('namespaces', 'label', 'default', 'owner=team', 'z=1');
+  const [first] = (await ctr('content', 'ls', '-q')).split('\n');
+  await ctr('content', 'label', first ?? '', 'example.test/note=x');
+  const [[top = ''] = []] = await daemon.rows('default', 'snapshots', 'ls');
+  await ctr('snapshots', 'prepare', 'work', top);
+  await ctr('snapshots', 'view', 'look', top);
+  await ctr(
+    'snapshots',
+    'label',
+    'work',
+    'example.test/note=y',
+    'containerd.io/snapshot/inherited=z',
+  );
+  await ctr('containers', 'create', '--label', 'a=b', name, 'box');
+}
+
+function blobPath(root: string, digest: string): string {
+  return path.join(root, 'io.containerd.content.v1.content/blobs', digest.replace(':', '/'));
+}
+
+/** Labels as ctr's tables have them. */
+function labelText(labels: Record<string, string>): string[] {
+  const pairs = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
+  return pairs.length === 0 ? [] : [pairs.map(([key, value]) => `${key}=${value}`).join(',')];
+}
