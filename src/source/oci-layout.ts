@@ -169,7 +169,8 @@ function areOneImagesPlatforms(entries: readonly LayoutEntry[]): boolean {
   return names.size === 1 && new Set(platforms).size === entries.length;
 }
 
-function blobPath(digest: string): string {
+/** Where a layout has a blob. */
+export function blobPath(digest: string): string {
   const parsed = parseDigest(digest);
   if (parsed === undefined) {
     throw new UnpackError('ERR_INVALID_ARGUMENT', `${JSON.stringify(digest)}: is not a digest`);

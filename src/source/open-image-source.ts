@@ -24,7 +24,7 @@ export interface OpenOptions {
  * Opens an image source.
  *
  * @param reference `oci:PATH[:TAG]`, `oci-archive:PATH[:TAG]` or `docker-archive:PATH[:NAME]`, after
- *   containers-transports(5); TAG and NAME may be `@N`, the N-th image from 0 on. The path ends at the first colon. As a
+ *   containers-transports(5), or `containerd:NAME`; TAG and NAME may be `@N`, the N-th image from 0 on. The path ends at the first colon. As a
  *   convenience also the path alone, `PATH[:NAME]`, of a layout directory or an archive; the source's `reference` then
  *   says what was found. An archive that is also an OCI layout (Docker 25 and later) counts as one.
  * @returns A source that the caller must close.
@@ -35,6 +35,10 @@ export async function openImageSource(
   reference: string,
   options: OpenOptions = {},
 ): Promise<ImageSource> {
+  if (reference.startsWith('containerd:')) {
+    const { ContainerdSource } = await import('./containerd-source.js');
+    return ContainerdSource.open(reference);
+  }
   const parsed = parseSourceReference(reference);
   if (parsed === undefined) {
     return openDetected(reference, options.signal);

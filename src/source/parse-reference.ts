@@ -16,7 +16,7 @@ export interface SourceReference {
 
 /** How references are written, for messages. */
 export const referenceForms =
-  'oci:PATH[:TAG], oci-archive:PATH[:TAG], docker-archive:PATH[:NAME], or the path of a layout or archive';
+  'oci:PATH[:TAG], oci-archive:PATH[:TAG], docker-archive:PATH[:NAME], containerd:NAME, or the path of a layout or archive';
 
 /**
  * Parses `TRANSPORT:PATH[:NAME]`; undefined for text that begins with none of our transports.

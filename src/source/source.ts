@@ -1,10 +1,10 @@
 // What an image source is: it names the root of an image and hands out its blobs. Implemented by OCI layouts
-// (directory and archive) and docker archives; registries and containerd stores follow the same contract.
+// (directory and archive), docker archives and containerd stores.
 
 import type { Descriptor } from '../oci/index.js';
 
 /** The kinds of source. */
-export type Transport = 'oci' | 'oci-archive' | 'docker-archive';
+export type Transport = 'oci' | 'oci-archive' | 'docker-archive' | 'containerd';
 
 /** Where the bytes of a blob lie: `length` bytes from `offset` on of the file `path`. */
 export interface BlobLocation {

@@ -198,7 +198,7 @@ export class Store {
    *
    * When it fails, whole layers stay for the next try; when `signal` fires, nothing of the call stays.
    *
-   * @param reference `oci:PATH[:TAG]`, `oci-archive:PATH[:TAG]` or `docker-archive:PATH[:NAME]`
+   * @param reference `oci:PATH[:TAG]`, `oci-archive:PATH[:TAG]`, `docker-archive:PATH[:NAME]` or `containerd:NAME`
    * @throws UnpackError
    */
   async import(reference: string, options: ImportOptions = {}): Promise<StoreReport> {

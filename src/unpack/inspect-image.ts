@@ -24,7 +24,7 @@ export interface LayerInfo {
 /** What {@link inspectImage} resolves to. */
 export interface ImageInfo {
   reference: string;
-  /** How the image is stored: `oci`, `oci-archive` or `docker-archive`. */
+  /** How the image is stored: `oci`, `oci-archive`, `docker-archive` or `containerd`. */
   transport: string;
   manifestDigest: string;
   configDigest: string;

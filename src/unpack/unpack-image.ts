@@ -32,7 +32,7 @@ export interface UnpackImageOptions extends CommonOptions {
  * policies, which is then completed or confirmed; an interrupted one with others is begun anew. When it fails, or `signal` fires, everything has stopped
  * before the promise rejects, and no half layer is left; whole layers stay for the next call.
  *
- * @param reference `oci:PATH[:TAG]`, `oci-archive:PATH[:TAG]` or `docker-archive:PATH[:NAME]`.
+ * @param reference `oci:PATH[:TAG]`, `oci-archive:PATH[:TAG]`, `docker-archive:PATH[:NAME]` or `containerd:NAME`.
  * @throws UnpackError
  */
 export async function unpackImage(

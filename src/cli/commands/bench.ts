@@ -43,7 +43,10 @@ interface BenchArguments extends Omit<OutputOptions, 'json'> {
 export function benchCommand(context: RunContext): Command {
   const command = new Command('bench')
     .description('measure what unpacking costs on this host, beside others')
-    .argument('[image...]', 'oci:PATH[:TAG], oci-archive:PATH[:TAG] or docker-archive:PATH[:NAME]')
+    .argument(
+      '[image...]',
+      'oci:PATH[:TAG], oci-archive:PATH[:TAG], docker-archive:PATH[:NAME] or containerd:NAME',
+    )
     .option('-d, --dir <dir>', 'where to work, which is the file system that is measured')
     .option('-n, --runs <n>', 'timed runs of each contender', parseCount(1, 1000), 5)
     .option('--peers <list>', 'all, none, or names such as containerd,tar-igzip (default: all)')
@@ -164,7 +167,7 @@ function jsonOption(
   images: string[],
   json: true | string | undefined,
 ): { references: string[]; json: true | string | undefined } {
-  return typeof json === 'string' && /^(oci|oci-archive|docker-archive):/.test(json)
+  return typeof json === 'string' && /^(oci|oci-archive|docker-archive|containerd):/.test(json)
     ? { references: [...images, json], json: true }
     : { references: images, json };
 }

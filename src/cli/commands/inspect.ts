@@ -10,6 +10,7 @@ import { formatBytes, plural, printable, shortDigest, table, truncate } from '..
 const example = `
 Examples:
   $ oci-unpack inspect oci:./image:latest
+  $ oci-unpack inspect 'containerd:[k8s.io@/var/lib/containerd]registry.k8s.io/pause:3.9'
   $ oci-unpack inspect oci-archive:./image.tar --platform linux/arm64 --json | jq .layers
 
 With --quiet it checks the image and prints only its manifest digest.`;
@@ -18,7 +19,10 @@ With --quiet it checks the image and prints only its manifest digest.`;
 export function inspectCommand(context: RunContext): Command {
   const command = new Command('inspect')
     .description('show what an image is: platform, config, layers')
-    .argument('<image>', 'oci:PATH[:TAG], oci-archive:PATH[:TAG] or docker-archive:PATH[:NAME]')
+    .argument(
+      '<image>',
+      'oci:PATH[:TAG], oci-archive:PATH[:TAG], docker-archive:PATH[:NAME] or containerd:NAME',
+    )
     .option('-p, --platform <platform>', 'os/arch[/variant] (default: of this host)');
   return addOutputOptions(command)
     .addHelpText('after', example)

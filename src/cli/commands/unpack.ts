@@ -28,6 +28,10 @@ const example = `
 Examples:
   $ oci-unpack unpack oci:./image:latest ./unpacked
   $ oci-unpack unpack docker-archive:./image.tar ./rootless --format overlay-userxattr --ownership ignore
+  $ oci-unpack unpack 'containerd:[k8s.io]registry.k8s.io/pause:3.9' ./unpacked
+
+containerd:NAME reads the store of a containerd, which may run: $CONTAINERD_ROOT (default /var/lib/containerd),
+namespace $CONTAINERD_NAMESPACE (default default), or containerd:[NAMESPACE@ROOT]NAME.
 
 DEST/image.json lists the layers, the mounts and every warning. An interrupted unpack is completed by the
 same command.`;
@@ -36,7 +40,10 @@ same command.`;
 export function unpackCommand(context: RunContext): Command {
   const command = new Command('unpack')
     .description('unpack an image: DEST/layers/000/fs and up, or DEST/rootfs with --format flat')
-    .argument('<image>', 'oci:PATH[:TAG], oci-archive:PATH[:TAG] or docker-archive:PATH[:NAME]')
+    .argument(
+      '<image>',
+      'oci:PATH[:TAG], oci-archive:PATH[:TAG], docker-archive:PATH[:NAME] or containerd:NAME',
+    )
     .argument('<dest>', 'a missing or empty directory, or an earlier unpack of the same image')
     .option('-p, --platform <platform>', 'os/arch[/variant] (default: of this host)');
   addUnpackOptions(addOutputOptions(command));

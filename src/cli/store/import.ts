@@ -21,6 +21,7 @@ const example = `
 Examples:
   $ oci-unpack import oci:./image:latest
   $ oci-unpack import docker-archive:./image.tar --name web:1 --no-unpack
+  $ oci-unpack import containerd:docker.io/library/debian:12
   $ oci-unpack run image:latest`;
 
 /** Arguments of the commands that import. */
@@ -31,7 +32,10 @@ export type ImportArguments = UnpackArguments &
 export function importCommand(context: RunContext): Command {
   const command = new Command('import')
     .description('copy an image into the store and unpack it into snapshots')
-    .argument('<image>', 'oci:PATH[:TAG], oci-archive:PATH[:TAG] or docker-archive:PATH[:NAME]')
+    .argument(
+      '<image>',
+      'oci:PATH[:TAG], oci-archive:PATH[:TAG], docker-archive:PATH[:NAME] or containerd:NAME',
+    )
     .option('-n, --name <name>', 'its name in the store (default: as its source calls it)')
     .option('-p, --platform <platform>', 'os/arch[/variant] (default: of this host)')
     .option('--no-unpack', 'only copy it');
@@ -69,7 +73,7 @@ export function unpackStoredCommand(context: RunContext): Command {
 
 /** Whether the text names an image outside of the store. */
 export function isReference(image: string): boolean {
-  return /^(?:oci|oci-archive|docker-archive):/.test(image) || /^\.{0,2}\//.test(image);
+  return /^(?:oci|oci-archive|docker-archive|containerd):/.test(image) || /^\.{0,2}\//.test(image);
 }
 
 /** The name in the store of an image that is named there, or imported now. */
