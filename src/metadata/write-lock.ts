@@ -41,11 +41,16 @@ function openLock(file: string): number {
     if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') {
       throw UnpackError.fromSystem(error, file);
     }
+    return openToRead(file, error);
   }
+}
+
+/** Who may only read locks it as well (flock(2)). A file that is not there tells `refusal`, why it was not made. */
+function openToRead(file: string, refusal: unknown): number {
   try {
-    // Who may only read locks it as well (flock(2)).
     return openSync(file, 'r');
   } catch (error) {
-    throw UnpackError.fromSystem(error, file);
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw UnpackError.fromSystem(missing ? refusal : error, file);
   }
 }
