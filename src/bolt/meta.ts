@@ -27,13 +27,14 @@ export interface Meta {
 }
 
 /** A meta page that cannot be used. */
-export type MetaProblem = 'no magic' | 'other version' | 'wrong checksum' | 'malformed';
+export type MetaProblem = 'no magic' | 'other version' | 'wrong checksum';
 
 /**
  * Reads the meta of a page.
  *
  * @param page begins at the page's header; {@link metaSize} bytes or more
- * @throws UnpackError `ERR_UNKNOWN_STORE_VERSION` for one that is whole, of another version of the format
+ * @throws UnpackError `ERR_UNKNOWN_STORE_VERSION` for one that is whole, of another version of the format;
+ *   `ERR_INVALID_STORE` for one that is whole and says what cannot be: the other would be an older state
  */
 export function parseMeta(page: Buffer, file: string): Meta | MetaProblem {
   const meta = page.subarray(pageHeaderSize, metaSize);
@@ -63,7 +64,7 @@ export function parseMeta(page: Buffer, file: string): Meta | MetaProblem {
     root < 2 ||
     root >= highWater
   ) {
-    return 'malformed';
+    throw damaged(file, 'a meta page of the database says what cannot be');
   }
   return { pageSize, root, highWater, transaction: meta.readBigUInt64LE(48) };
 }
@@ -89,7 +90,7 @@ export function chooseMeta(readPage: (offset: number) => Buffer, file: string): 
     if (typeof second === 'string') {
       problems.push(second);
     } else if (second.pageSize !== offset) {
-      problems.push('malformed');
+      throw damaged(file, 'the meta pages of the database are not where they say');
     } else if (best === undefined || second.transaction > best.transaction) {
       best = second;
     }
@@ -97,7 +98,7 @@ export function chooseMeta(readPage: (offset: number) => Buffer, file: string): 
   if (best !== undefined) {
     return best;
   }
-  const worst = (['wrong checksum', 'malformed', 'other version'] as const).find((problem) =>
+  const worst = (['wrong checksum', 'other version'] as const).find((problem) =>
     problems.includes(problem),
   );
   throw damaged(

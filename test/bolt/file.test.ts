@@ -105,6 +105,19 @@ describe('a database', () => {
     }
     expect(fnv1a64(Buffer.from('a'))).toBe(0xaf63dc4c8601ec8cn);
   });
+
+  it.each([
+    ['a page size', 8, 100],
+    ['another page size', 8, 8192],
+    ['a root beyond the end', 16, 5000],
+    ['no pages', 40, 0],
+  ])('is never an older state because the newer names %s', async (_, field, value) => {
+    const bytes = buildBolt({ state: 'x' });
+    const newer = bytes.subarray(4096);
+    newer.writeUInt32LE(value, 16 + field);
+    sealMeta(newer);
+    await expect(readBytes(bytes)).rejects.toThrow(code('ERR_INVALID_STORE'));
+  });
 });
 
 describe('what is no database, or another', () => {
