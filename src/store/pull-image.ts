@@ -36,7 +36,10 @@ export interface PullOptions extends Omit<StoreUnpackOptions, 'onProgress'>, Cli
   keepBlobs?: boolean | undefined;
   /** Layers that download at once, 1 to 64. Default 4. */
   downloads?: number | undefined;
-  /** Ranges of one layer that download at once, 1 to 16. Default 1 below 64 MiB, and 3 from there on. */
+  /**
+   * Ranges of one layer that download at once, 1 to 16. Default 1 below 64 MiB, and from there on where fewer layers
+   * are missing than may download at once: up to 3, so that there are as many connections.
+   */
   parallelRanges?: number | undefined;
   /** Also takes layers from the `urls` of their descriptors, where the registry has them not. Default false. */
   foreignUrls?: boolean | undefined;
@@ -52,7 +55,7 @@ export interface PullReport extends StoreReport {
   blobsDropped: number;
 }
 
-/** From here on a layer is downloaded in several ranges. */
+/** From here on a layer may be downloaded in several ranges, by default in so many at most. */
 const bigBlob = 64 * 1024 * 1024;
 const defaultRanges = 3;
 const defaultDownloads = 4;
@@ -117,6 +120,8 @@ class ImagePull {
   #resumed = new Set<string>();
   #written = new Map<string, Descriptor>();
   readonly #network = { bytes: 0, resumed: 0 };
+  /** Of one big layer. */
+  #bigRanges = 1;
 
   constructor(
     context: StoreContext,
@@ -144,7 +149,7 @@ class ImagePull {
   }
 
   async run(lease: string): Promise<Omit<PullReport, 'milliseconds' | 'blobsDropped'>> {
-    await this.#checkRoom();
+    await this.#lookAhead();
     const results = await this.#writeSafely(lease);
     const { database, snapshotter } = this.#context;
     const image = this.#image;
@@ -332,7 +337,7 @@ class ImagePull {
     }
     this.#tracker.watch(digest, () => writer.offset);
     const { parallelRanges, foreignUrls: foreign } = this.#options;
-    const ranges = parallelRanges ?? (size < bigBlob ? 1 : defaultRanges);
+    const ranges = parallelRanges ?? (size < bigBlob ? 1 : this.#bigRanges);
     const read = (from: number, stop: AbortSignal) =>
       readBlob(this.#client, descriptor, {
         from,
@@ -360,8 +365,8 @@ class ImagePull {
     };
   }
 
-  /** Of what is missing the blobs are counted as they are, and what is in them by a guess. */
-  async #checkRoom(): Promise<void> {
+  /** Whether there is room: of what is missing the blobs count as they are, and what is in them by a guess. */
+  async #lookAhead(): Promise<void> {
     const { content, root } = this.#context;
     const { layers } = this.#image;
     const missing = this.#unpacks ? await missingLayers(this.#context, layers) : layers;
@@ -384,6 +389,9 @@ class ImagePull {
         needed.inodes += space.inodes;
       }
     }
+    const connections = this.#options.downloads ?? defaultDownloads;
+    const each = Math.floor(connections / Math.max(counted.size, 1));
+    this.#bigRanges = Math.min(Math.max(each, 1), defaultRanges);
     if (needed.bytes > 0) {
       await checkSpace(root, needed);
     }

@@ -11,7 +11,7 @@ import { ContainerdDaemon } from '../peers/containerd-daemon.js';
 import { runProcess, type Usage, versionOf, which } from '../process.js';
 import { withScratch } from '../scratch.js';
 import { type Statistics, statistics } from '../statistics.js';
-import { startThrottle, type Throttle } from './throttle.js';
+import { startThrottle } from './throttle.js';
 
 /** Options of {@link runPullBench}. */
 export interface PullBenchOptions {
@@ -143,9 +143,9 @@ class PullBench {
 
   /** In turns, so that a slow minute of the host hits all. */
   async #measure(rate: number): Promise<PullRow[]> {
-    const { hostname, port } = this.#url;
+    const { hostname, port, host } = this.#url;
     const target = { host: hostname, port: Number(port || 80) };
-    const throttle = await startThrottle(target, rate === 0 ? undefined : (rate * 1e6) / 8);
+    const throttle = rate === 0 ? undefined : await startThrottle(target, (rate * 1e6) / 8);
     const rows: PullRow[] = [
       { id: 'download', version, samples: [] },
       { id: 'unpack', version, samples: [] },
@@ -158,11 +158,11 @@ class PullBench {
         for (const row of rows.filter(({ reason }) => reason === undefined)) {
           const speed = rate === 0 ? '' : ` at ${rate} Mbit/s`;
           this.#step(`run ${run + 1} of ${this.#runs}${speed}: ${row.id}`);
-          await this.#timed(row, throttle);
+          await this.#timed(row, throttle?.host ?? host);
         }
       }
     } finally {
-      await throttle.close();
+      await throttle?.close();
     }
     for (const row of rows.filter(({ samples }) => samples.length > 0)) {
       row.wall = statistics(row.samples.map(({ wall }) => wall));
@@ -184,21 +184,21 @@ class PullBench {
     }
   }
 
-  async #timed(row: PullRow, throttle: Throttle): Promise<void> {
+  async #timed(row: PullRow, host: string): Promise<void> {
     const root = path.join(this.#scratch, 'run');
     try {
       switch (row.id) {
         case 'download':
-          row.samples.push((await this.#pull(throttle.host, root, ['--no-unpack'])).sample);
+          row.samples.push((await this.#pull(host, root, ['--no-unpack'])).sample);
           return;
         case 'pull':
-          row.samples.push((await this.#pull(throttle.host, root, [])).sample);
+          row.samples.push((await this.#pull(host, root, [])).sample);
           return;
         case 'unpack':
           row.samples.push((await this.#unpack()).sample);
           return;
         default:
-          row.samples.push(await this.#containerd(throttle.host, root));
+          row.samples.push(await this.#containerd(host, root));
       }
     } catch (error) {
       if (row.id !== 'containerd' || this.#options.signal?.aborted) {

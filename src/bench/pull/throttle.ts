@@ -11,18 +11,32 @@ export interface Throttle {
   close(): Promise<void>;
 }
 
-/** Bytes that may be sent at once after a pause; at 1 Gbit/s those of 2 ms. */
-const burst = 256 * 1024;
+/** What may be sent at once after a pause, in milliseconds of the rate: as much as this process may come too late. */
+const burstMilliseconds = 100;
+const pieceBytes = 256 * 1024;
 
-/** @param rate bytes per second; undefined: as fast as it goes */
+/** @param rate bytes per second */
 export async function startThrottle(
   target: { host: string; port: number },
-  rate: number | undefined,
+  rate: number,
 ): Promise<Throttle> {
   const sockets = new Set<Socket>();
-  const bucket = rate === undefined ? undefined : new Bucket(rate);
+  const bucket = new Bucket(rate);
   const server = createServer((client) => {
-    const upstream = connect(target);
+    const pass = (length: number, buffer: Uint8Array): boolean => {
+      throttle.bytes += length;
+      client.write(buffer.subarray(0, length), () => {
+        const wait = bucket.take(length);
+        if (wait >= 1) {
+          setTimeout(() => upstream.resume(), wait);
+        } else {
+          upstream.resume();
+        }
+      });
+      return false; // nothing more until it is written: the buffer is used again
+    };
+    const onread = { buffer: Buffer.allocUnsafe(pieceBytes), callback: pass };
+    const upstream = connect({ ...target, onread });
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.setNoDelay(true);
@@ -34,20 +48,6 @@ export async function startThrottle(
       });
     }
     client.pipe(upstream);
-    upstream.on('data', (chunk: Buffer) => {
-      throttle.bytes += chunk.length;
-      const drained = client.write(chunk);
-      const wait = bucket?.take(chunk.length) ?? 0;
-      if (wait >= 1 || !drained) {
-        upstream.pause();
-        const resume = () => setTimeout(() => upstream.resume(), wait);
-        if (drained) {
-          resume();
-        } else {
-          client.once('drain', resume);
-        }
-      }
-    });
     upstream.on('end', () => client.end());
   });
   await listen(server);
@@ -77,7 +77,7 @@ class Bucket {
   /** Milliseconds to wait after these bytes. */
   take(bytes: number): number {
     const now = performance.now();
-    this.#paidUntil = Math.max(this.#paidUntil, now - burst / this.#rate) + bytes / this.#rate;
+    this.#paidUntil = Math.max(this.#paidUntil, now - burstMilliseconds) + bytes / this.#rate;
     return Math.max(0, this.#paidUntil - now);
   }
 }
