@@ -26,7 +26,7 @@ export interface AuthorizerOptions {
   /** What is asked for where the challenge does not say it. */
   scope: string;
   /** Looked up when the registry asks. */
-  credentials: () => Promise<Credentials | undefined>;
+  credentials: (signal: AbortSignal | undefined) => Promise<Credentials | undefined>;
 }
 
 export class Authorizer {
@@ -87,7 +87,7 @@ export class Authorizer {
   }
 
   async #fetch(signal: AbortSignal | undefined): Promise<void> {
-    this.#credentials ??= this.#options.credentials();
+    this.#credentials ??= this.#options.credentials(signal);
     const credentials = await this.#credentials;
     if (credentials !== undefined && 'registryToken' in credentials) {
       this.#token = bearer(credentials.registryToken, Number.POSITIVE_INFINITY);

@@ -99,9 +99,9 @@ export class RegistryClient {
         origin,
         tls: host.tls,
         scope: `repository:${name.path}:pull`,
-        credentials: async () =>
+        credentials: async (signal) =>
           (own ? options.credentials : undefined) ??
-          (await findCredentials(own ? name.domain : address, name.path, { authFile })),
+          (await findCredentials(own ? name.domain : address, name.path, { authFile, signal })),
       });
       return { ...host, authorizer };
     });

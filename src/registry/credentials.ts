@@ -18,6 +18,8 @@ export interface CredentialSources {
   /** A file like Docker's config.json; default `$REGISTRY_AUTH_FILE`, else Docker's and Podman's own. */
   authFile?: string | undefined;
   env?: NodeJS.ProcessEnv | undefined;
+  /** Ends a helper that is asked. */
+  signal?: AbortSignal | undefined;
 }
 
 interface AuthFile {
@@ -33,6 +35,12 @@ const dockerNames = [
   'index.docker.io',
   'registry-1.docker.io',
 ];
+/** How a helper runs. */
+interface HelperProcess {
+  env: NodeJS.ProcessEnv;
+  signal: AbortSignal | undefined;
+}
+
 const helperMilliseconds = 30_000;
 
 /**
@@ -44,11 +52,11 @@ const helperMilliseconds = 30_000;
 export async function findCredentials(
   host: string,
   repository: string,
-  { authFile, env = process.env }: CredentialSources = {},
+  { authFile, env = process.env, signal }: CredentialSources = {},
 ): Promise<Credentials | undefined> {
   for (const file of authFiles(authFile, env)) {
     const config = await readAuthFile(file.path, file.required);
-    const found = config && (await lookUp(config, host, repository, file.path, env));
+    const found = config && (await lookUp(config, host, repository, file.path, { env, signal }));
     if (found !== undefined) {
       return found;
     }
@@ -100,17 +108,17 @@ async function lookUp(
   host: string,
   repository: string,
   file: string,
-  env: NodeJS.ProcessEnv,
+  process: HelperProcess,
 ): Promise<Credentials | undefined> {
   const names = isDocker(host) ? dockerNames : [host];
   for (const name of names) {
     const helper = config.credHelpers?.[name];
     if (typeof helper === 'string' && helper !== '') {
-      return askHelper(helper, name, env);
+      return askHelper(helper, name, process);
     }
   }
   if (typeof config.credsStore === 'string' && config.credsStore !== '') {
-    const found = await askHelper(config.credsStore, names[0] ?? host, env);
+    const found = await askHelper(config.credsStore, names[0] ?? host, process);
     if (found !== undefined) {
       return found;
     }
@@ -179,7 +187,7 @@ function readEntry(entry: Record<string, unknown>, where: string): Credentials |
 async function askHelper(
   name: string,
   server: string,
-  env: NodeJS.ProcessEnv,
+  { env, signal }: HelperProcess,
 ): Promise<Credentials | undefined> {
   const program = `docker-credential-${name}`;
   const fail = (problem: string): never => {
@@ -192,6 +200,7 @@ async function askHelper(
     (resolve, reject) => {
       const child = spawn(program, ['get'], {
         env,
+        ...(signal && { signal }),
         stdio: ['pipe', 'pipe', 'ignore'],
         timeout: helperMilliseconds,
       });
