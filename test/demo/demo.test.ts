@@ -2,6 +2,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { DemoReport } from '../../src/demo/index.js';
 import { commandPath, startCommand } from '../support/command.js';
@@ -59,7 +60,10 @@ test.skipIf(!isReadable())(
 test('Ctrl-C ends it and leaves nothing', { timeout: 60_000 }, async () => {
   await withScratch(async (scratch) => {
     const { process: child, result } = startCommand(['demo', '--dir', scratch]);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    while ((await readdir(scratch)).length === 0) {
+      await sleep(20); // from then on it is at work, and has its handlers
+    }
+    await sleep(500);
     child.kill('SIGINT');
     expect((await result).code).toBe(130);
     expect(await readdir(scratch)).toEqual([]);
