@@ -228,6 +228,28 @@ describe.skipIf(cannot !== undefined)(`pull${cannot ? ` (skipped: ${cannot})` : 
     });
   });
 
+  it('two processes share downloads; when one is killed, the other goes on where it stopped', async () => {
+    await withStore(async (store) => {
+      const args = ['pull', '--plain-http', '--platform', platform, '--root', store.root];
+      const start = () => startCommand([...args, fixture.reference, '--json']);
+      fixture.proxy.decide = ({ isBlob }) => (isBlob ? { rate: 3e6 } : undefined);
+      const killed = start();
+      await waitFor(async () => (await offsets(store)) > 300_000);
+      const other = start();
+      await sleep(500);
+      killed.process.kill('SIGKILL');
+      await killed.result;
+      const came = fixture.proxy.blobBytes;
+      const { code, stdout } = await other.result;
+      expect(code).toBe(0);
+      const done = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+      await expectSameAsImport(done, fixture.layout);
+      // What was on its way to the killed one may come twice.
+      expect(done.network.bytes).toBeLessThan(sizeOf(done) - came + 4 * 2 ** 20);
+      expect(fixture.proxy.blobBytes).toBeLessThan(sizeOf(done) * 1.5);
+    });
+  });
+
   it('begins again what a power loss has left of an ingest', async () => {
     await withStore(async (store) => {
       const report = await withStore((one) => one.pull(fixture.reference, quick));
@@ -283,6 +305,10 @@ describe.skipIf(cannot !== undefined)(`pull${cannot ? ` (skipped: ${cannot})` : 
     });
   });
 });
+
+function sizeOf({ layers: all }: { layers: { size: number }[] }): number {
+  return all.reduce((sum, { size }) => sum + size, 0);
+}
 
 async function offsets(store: Store): Promise<number> {
   return (await store.content.ingests()).reduce((sum, { offset }) => sum + offset, 0);
