@@ -2,6 +2,7 @@
 
 import type { Descriptor } from '../oci/index.js';
 import type { LayerPhase, LayerProgress, UnpackProgress } from '../unpack/progress.js';
+import { Ticker } from '../unpack/ticker.js';
 
 /** Where a layer of a pull stands: as in an unpack; `downloading` where it is only stored, not unpacked. */
 export type PullPhase = LayerPhase | 'downloading';
@@ -19,15 +20,13 @@ export interface PullProgress extends Omit<UnpackProgress, 'layers'> {
   downloaded: number;
 }
 
-const sampleMilliseconds = 50;
-
 /** Calls `onProgress` every 50 ms until stopped, and a last time then. */
 export class PullTracker {
   readonly #layers: readonly Descriptor[];
   readonly #onProgress: ((progress: PullProgress) => void) | undefined;
   readonly #downloaded = new Map<string, () => number>();
   #unpack: UnpackProgress | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #ticker = new Ticker(() => this.#emit());
 
   constructor(
     layers: readonly Descriptor[],
@@ -39,17 +38,12 @@ export class PullTracker {
 
   start(): void {
     if (this.#onProgress !== undefined) {
-      this.#timer = setInterval(() => this.#emit(), sampleMilliseconds);
-      this.#timer.unref();
+      this.#ticker.start();
     }
   }
 
   stop(): void {
-    if (this.#timer !== undefined) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-      this.#emit();
-    }
+    this.#ticker.stop();
   }
 
   /** Where the bytes of a blob are counted. */

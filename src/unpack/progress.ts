@@ -1,5 +1,7 @@
 // Progress of a call: the addon's counters sampled by one timer, never pushed by the workers.
 
+import { Ticker } from './ticker.js';
+
 /** Where a layer stands. */
 export type LayerPhase =
   | 'waiting' // not started
@@ -32,8 +34,6 @@ export interface UnpackProgress {
   entries: number;
 }
 
-const sampleMilliseconds = 50;
-
 interface Counters {
   bytesIn: number;
   bytesOut: number;
@@ -50,7 +50,7 @@ export interface TrackedLayer {
 export class ProgressSampler {
   readonly #layers: (TrackedLayer & { layer: string; size: number; last: Counters })[] = [];
   readonly #onProgress: ((progress: UnpackProgress) => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #ticker = new Ticker(() => this.#emit());
 
   constructor(onProgress: ((progress: UnpackProgress) => void) | undefined) {
     this.#onProgress = onProgress;
@@ -65,17 +65,12 @@ export class ProgressSampler {
 
   start(): void {
     if (this.#onProgress !== undefined) {
-      this.#timer = setInterval(() => this.#emit(), sampleMilliseconds);
-      this.#timer.unref();
+      this.#ticker.start();
     }
   }
 
   stop(): void {
-    if (this.#timer !== undefined) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-      this.#emit();
-    }
+    this.#ticker.stop();
   }
 
   #emit(): void {

@@ -1,7 +1,8 @@
 import { PassThrough } from 'node:stream';
 import type { WriteStream } from 'node:tty';
 import { describe, expect, test } from 'vitest';
-import { ProgressView, Rate } from '../../src/cli/progress-view.js';
+import { Rate } from '../../src/cli/layer-bars.js';
+import { ProgressView } from '../../src/cli/progress-view.js';
 import { LiveRegion } from '../../src/cli/terminal.js';
 import type { LayerPhase, UnpackProgress } from '../../src/unpack/progress.js';
 
