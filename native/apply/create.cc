@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 
 #include "apply/metadata.h"
 #include "apply/name.h"
+#include "base/clock.h"
 #include "base/sys.h"
 
 namespace ociunpack {
@@ -22,10 +22,9 @@ thread_local uint64_t create_nanoseconds = 0;
 // Adds the time of its scope, some 50 ns for two readings of the clock (vDSO), to the thread's sum.
 class CreateTimer {
  public:
-  ~CreateTimer() { create_nanoseconds += static_cast<uint64_t>((Clock::now() - start_).count()); }
+  ~CreateTimer() { create_nanoseconds += nanoseconds_since(start_); }
 
  private:
-  using Clock = std::chrono::steady_clock;
   Clock::time_point start_ = Clock::now();
 };
 

@@ -1,23 +1,18 @@
 #include "pipeline/hash_queue.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace ociunpack {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // Pieces that a pump may finish before others get the worker; as a strand.
 constexpr int kTurn = 4;
 // A stream without a partner is hashed in steps of this; after each, a partner may have come.
 constexpr size_t kAloneBytes = 64 << 10;
-
-uint64_t nanoseconds_since(Clock::time_point start) {
-  return static_cast<uint64_t>((Clock::now() - start).count());
-}
 
 }  // namespace
 

@@ -4,11 +4,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <utility>
 
 #include "apply/flat_merge.h"
 #include "apply/remove.h"
+#include "base/clock.h"
 #include "pipeline/settle_stage.h"
 #include "tree/index.h"
 
@@ -169,7 +169,7 @@ void LayerJob::replan(std::shared_ptr<Settling> settling, std::shared_ptr<const 
 }
 
 Result<SettleResult> LayerJob::finish_settle(const Settling& settling, SettlePlan plan) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   UniqueFd flat_root;
   if (options_.format == Format::kFlat && !settling.options.flat_root.empty()) {
     OCIUNPACK_ASSIGN(flat_root, open_path(settling.options.flat_root));
@@ -191,9 +191,7 @@ Result<SettleResult> LayerJob::finish_settle(const Settling& settling, SettlePla
   result.layer = pass_->result();
   result.notes = notes_.take();
   for (Note& note : plan.notes) result.notes.push_back(std::move(note));
-  const std::chrono::duration<double, std::milli> elapsed =
-      std::chrono::steady_clock::now() - start;
-  result.layer.times.settle = elapsed.count();
+  result.layer.times.settle = milliseconds_since(start);
   return result;
 }
 

@@ -12,20 +12,11 @@
 namespace ociunpack {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double milliseconds_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
 // Adds the time of its scope to a counter of nanoseconds; any thread.
 class Timer {
  public:
   explicit Timer(std::atomic<uint64_t>* total) : total_(total), start_(Clock::now()) {}
-  ~Timer() {
-    total_->fetch_add(static_cast<uint64_t>((Clock::now() - start_).count()),
-                      std::memory_order_relaxed);
-  }
+  ~Timer() { total_->fetch_add(nanoseconds_since(start_), std::memory_order_relaxed); }
 
  private:
   std::atomic<uint64_t>* total_;

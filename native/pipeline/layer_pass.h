@@ -8,7 +8,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -17,6 +16,7 @@
 
 #include "apply/context.h"
 #include "apply/dir_cache.h"
+#include "base/clock.h"
 #include "base/result.h"
 #include "digest/digest.h"
 #include "pipeline/blob_reader.h"
@@ -167,7 +167,7 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   std::atomic<uint64_t> create_nanoseconds_{0};
   std::atomic<uint64_t> write_nanoseconds_{0};
   std::atomic<uint64_t> finish_nanoseconds_{0};
-  std::chrono::steady_clock::time_point started_;
+  Clock::time_point started_;
   double parse_ms_ = 0;
   LayerResult result_;
 };

@@ -9,14 +9,6 @@
 #include "pipeline/layer_pass.h"
 
 namespace ociunpack {
-namespace {
-
-uint64_t nanoseconds_since(std::chrono::steady_clock::time_point start) {
-  return static_cast<uint64_t>((std::chrono::steady_clock::now() - start).count());
-}
-
-}  // namespace
-
 Result<DirRef> LayerPass::directory(NodeId id) { return directories_->get(*tree_, id); }
 
 Result<DirRef> LayerPass::parent_directory(NodeId id) {
@@ -211,7 +203,7 @@ void LayerPass::write_streamed(bool last) {
                 pieces = std::exchange(streamed_pieces_, {})]() mutable {
     Status status;
     if (!self->stopped()) {
-      const auto start = std::chrono::steady_clock::now();
+      const auto start = Clock::now();
       status = file->write(self->context_, pieces);
       if (status.ok() && last) status = file->finish(self->context_);
       self->count_write_time(nanoseconds_since(start));
@@ -244,7 +236,7 @@ void LayerPass::flush_batch() {
   }
   auto write = [self = shared_from_this(),
                 batch = std::shared_ptr<WriteBatch>(std::move(batch_))]() mutable {
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     Status status = batch->run(self->context_, self->stop_);
     self->count_write_time(nanoseconds_since(start));
     batch.reset();  // as above

@@ -1,8 +1,9 @@
 #include "pipeline/segment_queue.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
+
+#include "base/clock.h"
 
 namespace ociunpack {
 
@@ -75,11 +76,9 @@ void SegmentQueue::run_ahead(const SegmentRef& segment) {
     if (segment->state != State::kQueued) return;
     segment->state = State::kRunning;
   }
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   decode_ahead(*segment);
-  ahead_nanoseconds_.fetch_add(
-      static_cast<uint64_t>((std::chrono::steady_clock::now() - start).count()),
-      std::memory_order_relaxed);
+  ahead_nanoseconds_.fetch_add(nanoseconds_since(start), std::memory_order_relaxed);
   bool wake;
   {
     const std::lock_guard lock(mutex_);

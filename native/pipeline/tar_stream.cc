@@ -1,19 +1,10 @@
 #include "pipeline/tar_stream.h"
 
-#include <chrono>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace ociunpack {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double milliseconds_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
-}  // namespace
-
 double TarStream::decode_ms() const {
   return decode_ms_ + (segments_ ? static_cast<double>(segments_->ahead_nanoseconds()) / 1e6 : 0.0);
 }
