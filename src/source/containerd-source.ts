@@ -10,8 +10,7 @@ import {
 import { UnpackError } from '../errors.js';
 import { type Descriptor, normalizeImageName } from '../oci/index.js';
 import { DirectoryFiles } from './directory-files.js';
-import { checkDigest, checkDocumentSize, checkLocation, type ImageFiles } from './image-files.js';
-import { blobPath } from './oci-layout.js';
+import { type ImageFiles, locateLayoutBlob, readLayoutBlob } from './image-files.js';
 import { invalidReference } from './parse-reference.js';
 import type { BlobLocation, ImageSource, Transport } from './source.js';
 
@@ -100,16 +99,12 @@ export class ContainerdSource implements ImageSource {
     return this.#root;
   }
 
-  async readBlob(descriptor: Descriptor): Promise<Buffer> {
-    checkDocumentSize(descriptor.size, `${descriptor.mediaType} ${descriptor.digest}`);
-    const bytes = await this.#files.read(await this.locateBlob(descriptor));
-    checkDigest(this.#files, descriptor, bytes);
-    return bytes;
+  readBlob(descriptor: Descriptor): Promise<Buffer> {
+    return readLayoutBlob(this.#files, descriptor);
   }
 
-  async locateBlob(descriptor: Descriptor): Promise<BlobLocation> {
-    const path = blobPath(descriptor.digest);
-    return checkLocation(this.#files, descriptor, path, await this.#files.locate(path));
+  locateBlob(descriptor: Descriptor): Promise<BlobLocation> {
+    return locateLayoutBlob(this.#files, descriptor);
   }
 
   close(): Promise<void> {

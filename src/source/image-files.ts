@@ -4,7 +4,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { UnpackError } from '../errors.js';
 import type { Descriptor } from '../oci/index.js';
-import { matchesDigest } from '../oci/index.js';
+import { matchesDigest, parseDigest } from '../oci/index.js';
 import type { BlobLocation } from './source.js';
 
 /** Files by path. */
@@ -74,6 +74,32 @@ export function checkDigest(files: ImageFiles, descriptor: Descriptor, bytes: Bu
       `${files.name}: blob ${descriptor.digest} (${descriptor.mediaType}) has other content than its digest says`,
     );
   }
+}
+
+/** The bytes of a document that lies where the blobs of an OCI layout lie; checked. */
+export async function readLayoutBlob(files: ImageFiles, descriptor: Descriptor): Promise<Buffer> {
+  checkDocumentSize(descriptor.size, `${descriptor.mediaType} ${descriptor.digest}`);
+  const bytes = await files.read(await locateLayoutBlob(files, descriptor));
+  checkDigest(files, descriptor, bytes);
+  return bytes;
+}
+
+/** Where a blob of an OCI layout lies; its size is checked. */
+export async function locateLayoutBlob(
+  files: ImageFiles,
+  descriptor: Descriptor,
+): Promise<BlobLocation> {
+  const path = blobPath(descriptor.digest);
+  return checkLocation(files, descriptor, path, await files.locate(path));
+}
+
+/** Path of a blob in a layout (image-spec image-layout.md). */
+function blobPath(digest: string): string {
+  const parsed = parseDigest(digest);
+  if (parsed === undefined) {
+    throw new UnpackError('ERR_INVALID_ARGUMENT', `${JSON.stringify(digest)}: is not a digest`);
+  }
+  return `blobs/${parsed.algorithm}/${parsed.hex}`;
 }
 
 /** Reads `length` bytes at `offset`; `ERR_TRUNCATED` when the file is shorter. `name` stands in errors. */

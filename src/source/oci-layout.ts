@@ -9,18 +9,11 @@ import {
   mediaTypes,
   normalizeImageName,
   normalizePlatform,
-  parseDigest,
   parseIndex,
   parseJson,
 } from '../oci/index.js';
 import { ambiguous, type Entry, matchingEntries } from './choose-entry.js';
-import {
-  checkDigest,
-  checkDocumentSize,
-  checkLocation,
-  type ImageFiles,
-  readDocument,
-} from './image-files.js';
+import { type ImageFiles, locateLayoutBlob, readDocument, readLayoutBlob } from './image-files.js';
 import { formatSourceReference, type SourceReference } from './parse-reference.js';
 import type { BlobLocation, ImageSource, Transport } from './source.js';
 
@@ -51,19 +44,11 @@ export class OciLayoutSource implements ImageSource {
   }
 
   async readBlob(descriptor: Descriptor): Promise<Buffer> {
-    checkDocumentSize(descriptor.size, `${descriptor.mediaType} ${descriptor.digest}`);
-    const own = this.#own.get(descriptor.digest);
-    if (own !== undefined) {
-      return own;
-    }
-    const bytes = await this.#files.read(await this.locateBlob(descriptor));
-    checkDigest(this.#files, descriptor, bytes);
-    return bytes;
+    return this.#own.get(descriptor.digest) ?? readLayoutBlob(this.#files, descriptor);
   }
 
-  async locateBlob(descriptor: Descriptor): Promise<BlobLocation> {
-    const path = blobPath(descriptor.digest);
-    return checkLocation(this.#files, descriptor, path, await this.#files.locate(path));
+  locateBlob(descriptor: Descriptor): Promise<BlobLocation> {
+    return locateLayoutBlob(this.#files, descriptor);
   }
 
   close(): Promise<void> {
@@ -167,13 +152,4 @@ function areOneImagesPlatforms(entries: readonly LayoutEntry[]): boolean {
     platform === undefined ? [] : [formatPlatform(normalizePlatform(platform))],
   );
   return names.size === 1 && new Set(platforms).size === entries.length;
-}
-
-/** Where a layout has a blob. */
-export function blobPath(digest: string): string {
-  const parsed = parseDigest(digest);
-  if (parsed === undefined) {
-    throw new UnpackError('ERR_INVALID_ARGUMENT', `${JSON.stringify(digest)}: is not a digest`);
-  }
-  return `blobs/${parsed.algorithm}/${parsed.hex}`;
 }
