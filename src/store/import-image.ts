@@ -15,7 +15,7 @@ import { throwIfAborted } from '../unpack/layer-run.js';
 import type { StoreLayerResult } from '../unpack/store-layers.js';
 import { resolveStoreOptions, type StoreContext, type StoreUnpackOptions } from './context.js';
 import { type ImageDocument, ingestDocument, readDocuments } from './image-documents.js';
-import { layerReports, type StoreReport } from './report.js';
+import { type StoreReport, storeReport } from './report.js';
 import type { Space } from './space.js';
 import { platformLabel } from './stored-image.js';
 import {
@@ -111,7 +111,7 @@ class ImageImport {
   }
 
   async run(lease: string): Promise<Omit<StoreReport, 'milliseconds'>> {
-    const { database, snapshotter } = this.#context;
+    const { database } = this.#context;
     const image = this.#image;
     const missing = this.#unpacks ? await missingLayers(this.#context, image.layers) : [];
     const total = await this.#checkRoom(missing);
@@ -131,22 +131,13 @@ class ImageImport {
       }
       tx.leases.delete(lease);
     });
-    return {
+    const written = this.blobs.length;
+    return storeReport(this.#context, image, {
       name: stored.name,
-      reference: image.reference,
-      targetDigest: image.root.digest,
-      manifestDigest: image.manifestDigest,
-      configDigest: image.configDigest,
-      platform: image.platform,
-      snapshotter: snapshotter.kind,
-      snapshot: this.#unpacks ? (image.layers.at(-1)?.chainID ?? '') : '',
-      blobs: {
-        written: this.blobs.length,
-        present: total - this.blobs.length,
-        bytesWritten: this.#bytesWritten,
-      },
-      ...layerReports(image.layers, results),
-    };
+      unpacks: this.#unpacks,
+      results,
+      blobs: { written, present: total - written, bytesWritten: this.#bytesWritten },
+    });
   }
 
   get #unpacks(): boolean {

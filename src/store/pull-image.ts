@@ -14,7 +14,7 @@ import { throwIfAborted } from '../unpack/layer-run.js';
 import type { LayerOrigin, StoreLayerResult } from '../unpack/store-layers.js';
 import { resolveStoreOptions, type StoreContext, type StoreUnpackOptions } from './context.js';
 import { type ImageDocument, ingestDocument, readDocuments } from './image-documents.js';
-import { layerReports, type StoreReport } from './report.js';
+import { type StoreReport, storeReport } from './report.js';
 import { checkSpace, guessedSpace, layerSpace } from './space.js';
 import { platformLabel } from './stored-image.js';
 import { labelUnpacked, missingLayers, snapshotResources, unpackLayers } from './unpack-image.js';
@@ -151,7 +151,7 @@ class ImagePull {
   async run(lease: string): Promise<Omit<PullReport, 'milliseconds' | 'blobsDropped'>> {
     await this.#lookAhead();
     const results = await this.#writeSafely(lease);
-    const { database, snapshotter } = this.#context;
+    const { database } = this.#context;
     const image = this.#image;
     const { platform, keepBlobs = true } = this.#options;
     const name = this.#options.name ?? image.reference;
@@ -176,23 +176,17 @@ class ImagePull {
       tx.leases.delete(lease);
     });
     const written = [...this.#written.values()];
-    return {
+    const report = storeReport(this.#context, image, {
       name,
-      reference: image.reference,
-      targetDigest: image.root.digest,
-      manifestDigest: image.manifestDigest,
-      configDigest: image.configDigest,
-      platform: image.platform,
-      snapshotter: snapshotter.kind,
-      snapshot: this.#unpacks ? (image.layers.at(-1)?.chainID ?? '') : '',
+      unpacks: this.#unpacks,
+      results,
       blobs: {
         written: written.length,
         present: this.#blobs().size - written.length,
         bytesWritten: written.reduce((sum, { size }) => sum + size, 0),
       },
-      network: { ...this.#network },
-      ...layerReports(image.layers, results),
-    };
+    });
+    return { ...report, network: { ...this.#network } };
   }
 
   /** Removes the blobs of layers that nothing else holds; their snapshots are on the disk first. @returns how many */

@@ -10,7 +10,7 @@ import {
   type StoreLayerResult,
 } from '../unpack/store-layers.js';
 import type { StoreContext, StoreUnpackOptions } from './context.js';
-import { layerReports, type StoreReport } from './report.js';
+import { type StoreReport, storeReport } from './report.js';
 import { findImage, readImage } from './stored-image.js';
 import {
   checkRoom,
@@ -46,19 +46,14 @@ export function unpackReport(
   { image, resolved, results }: UnpackedImage,
   milliseconds: number,
 ): StoreReport {
-  return {
+  const blobs = { written: 0, present: resolved.layers.length, bytesWritten: 0 };
+  const report = storeReport(context, resolved, {
     name: image.name,
-    reference: image.name,
-    targetDigest: image.target.digest,
-    manifestDigest: resolved.manifestDigest,
-    configDigest: resolved.configDigest,
-    platform: resolved.platform,
-    snapshotter: context.snapshotter.kind,
-    snapshot: resolved.layers.at(-1)?.chainID ?? '',
-    blobs: { written: 0, present: resolved.layers.length, bytesWritten: 0 },
-    ...layerReports(resolved.layers, results),
-    milliseconds,
-  };
+    unpacks: true,
+    results,
+    blobs,
+  });
+  return { ...report, reference: image.name, targetDigest: image.target.digest, milliseconds };
 }
 
 /**

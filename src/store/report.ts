@@ -1,8 +1,10 @@
 // What importing and unpacking into a store report.
 
 import type { SnapshotterKind } from '../snapshots/index.js';
+import type { ResolvedImage } from '../source/index.js';
 import type { ImageWarning, LayerCounts } from '../unpack/report.js';
 import type { StoreLayerResult } from '../unpack/store-layers.js';
+import type { StoreContext } from './context.js';
 
 /** A layer of a {@link StoreReport}. */
 export interface StoreLayerReport {
@@ -50,17 +52,36 @@ export interface StoreReport {
   milliseconds: number;
 }
 
-/** The layers and warnings of a report. */
-export function layerReports(
-  layers: readonly {
-    descriptor: { digest: string; size: number; mediaType: string };
-    diffID: string;
-  }[],
+/** The report of what a call has done with `image`. `results` has none where it was not to be unpacked. */
+export function storeReport(
+  { snapshotter }: Pick<StoreContext, 'snapshotter'>,
+  image: ResolvedImage,
+  done: Pick<StoreReport, 'name' | 'blobs'> & {
+    unpacks: boolean;
+    results: readonly StoreLayerResult[];
+  },
+): Omit<StoreReport, 'milliseconds'> {
+  return {
+    name: done.name,
+    reference: image.reference,
+    targetDigest: image.root.digest,
+    manifestDigest: image.manifestDigest,
+    configDigest: image.configDigest,
+    platform: image.platform,
+    snapshotter: snapshotter.kind,
+    snapshot: done.unpacks ? (image.layers.at(-1)?.chainID ?? '') : '',
+    blobs: done.blobs,
+    ...layerReports(image.layers, done.results),
+  };
+}
+
+function layerReports(
+  layers: ResolvedImage['layers'],
   results: readonly StoreLayerResult[],
 ): Pick<StoreReport, 'layers' | 'warnings'> {
   const warnings: ImageWarning[] = [];
   const reports = results.map((result, index): StoreLayerReport => {
-    const { descriptor, diffID } = layers[index] as (typeof layers)[number];
+    const { descriptor, diffID } = layers[index] as ResolvedImage['layers'][number];
     const { digest, mediaType, size } = descriptor;
     const { report, chainID, reused, directory } = result;
     for (const warning of report?.warnings ?? []) {
