@@ -9,9 +9,10 @@ import type { Store } from '../../src/index.js';
 import { digestOf, mediaTypes } from '../../src/oci/index.js';
 import { runCommand } from '../support/command.js';
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.js';
-import { expectSameAsImport, quick, usePullFixture, withStore } from '../support/pull.js';
+import { expectSameAsImport, quick, usePullFixture } from '../support/pull.js';
 import { account, registryAbsence, startRegistry, type TestRegistry } from '../support/registry.js';
 import { scratchRoot } from '../support/scratch.js';
+import { withStore } from '../support/store.js';
 import { file, tar } from '../support/tar-builder.js';
 import { platform } from '../support/write-image.js';
 

@@ -10,10 +10,10 @@ import {
   fileBytes,
   quick,
   usePullFixture,
-  withStore,
 } from '../support/pull.js';
 import { Random } from '../support/random.js';
 import { registryAbsence } from '../support/registry.js';
+import { withStore } from '../support/store.js';
 
 const cannot = process.geteuid?.() !== 0 ? 'not root' : registryAbsence;
 

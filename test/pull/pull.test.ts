@@ -16,9 +16,9 @@ import {
   noise,
   quick,
   usePullFixture,
-  withStore,
 } from '../support/pull.js';
 import { registryAbsence } from '../support/registry.js';
+import { withStore } from '../support/store.js';
 import { file, tar } from '../support/tar-builder.js';
 import { platform, writeImage } from '../support/write-image.js';
 

@@ -8,6 +8,7 @@ import { Store } from '../../src/index.js';
 import { Database } from '../../src/metadata/index.js';
 import { chainIDs } from '../../src/oci/index.js';
 import { withScratch } from '../support/scratch.js';
+import { withStore } from '../support/store.js';
 import { dir, file, type TarItem, whiteout } from '../support/tar-builder.js';
 import { writeImage } from '../support/write-image.js';
 
@@ -18,20 +19,6 @@ const layers: readonly (readonly TarItem[])[] = [
   [file('etc/new', 'new'), whiteout('old')],
   [file('top', 'x'.repeat(100_000))],
 ];
-
-async function withStore<T>(
-  work: (store: Store, scratch: string) => Promise<T>,
-  options: StoreOptions = {},
-): Promise<T> {
-  return withScratch(async (scratch) => {
-    const store = await Store.open(path.join(scratch, 'store'), options);
-    try {
-      return await work(store, scratch);
-    } finally {
-      await store.close();
-    }
-  });
-}
 
 async function snapshotsOf(store: Store): Promise<SnapshotInfo[]> {
   const all: SnapshotInfo[] = [];

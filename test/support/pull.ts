@@ -4,17 +4,12 @@ import { createCipheriv } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
-import {
-  type PullOptions,
-  Store,
-  type StoreLayerReport,
-  type StoreOptions,
-  type StoreReport,
-} from '../../src/index.js';
+import type { PullOptions, Store, StoreLayerReport, StoreReport } from '../../src/index.js';
 import { digestOf } from '../../src/oci/index.js';
 import { type FaultProxy, startFaultProxy } from './fault-proxy.js';
 import { startRegistry, type TestRegistry } from './registry.js';
-import { scratchRoot, withScratch } from './scratch.js';
+import { scratchRoot } from './scratch.js';
+import { withStore } from './store.js';
 import { dir, file, symlink, type TarItem, whiteout } from './tar-builder.js';
 import { compareTrees, type Tree } from './tree.js';
 import { dumpTree } from './tree-dump.js';
@@ -84,21 +79,6 @@ export const quick: PullOptions = {
   retry: { attempts: 3, baseDelay: 5, maxDelay: 20, maxRetryAfter: 3000 },
   stallTimeout: 700,
 };
-
-/** Runs `work` with a store of its own. */
-export function withStore<T>(
-  work: (store: Store, scratch: string) => Promise<T>,
-  options: StoreOptions = {},
-): Promise<T> {
-  return withScratch(async (scratch) => {
-    const store = await Store.open(path.join(scratch, 'store'), options);
-    try {
-      return await work(store, scratch);
-    } finally {
-      await store.close();
-    }
-  });
-}
 
 interface Imported {
   report: StoreReport;
