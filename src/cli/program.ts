@@ -49,6 +49,8 @@ export async function run(args: readonly string[]): Promise<number> {
     .version(packageVersion(), '-V, --version')
     .showHelpAfterError('(--help shows the usage)')
     .enablePositionalOptions()
+    // 80 columns less the longest command leave 35 for what it does: wrapped too, not cut by the terminal.
+    .configureHelp({ minWidthToWrap: 30 })
     .exitOverride();
   program.addHelpText('after', '\nExample:\n  $ oci-unpack unpack oci:./image:latest ./unpacked');
   for (const factory of await factoriesFor(args)) {

@@ -25,8 +25,9 @@ Examples:
   $ oci-unpack bench --registry http://127.0.0.1:5000 library/debian:12 --rates 1000,200
   $ oci-unpack bench compare before.json after.json
 
-Without an image one is made of real files of this machine. Every result is compared path by path before any
-time is printed; the exit code is 1 when one of oci-unpack's differs.`;
+Without an image one is made of real files of this machine. Every result is
+compared path by path before any time is printed; the exit code is 1 when one of
+oci-unpack's differs.`;
 
 interface BenchArguments extends Omit<OutputOptions, 'json'> {
   dir?: string;

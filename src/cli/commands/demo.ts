@@ -10,9 +10,11 @@ Examples:
   $ oci-unpack demo
   $ oci-unpack demo --dir /mnt/scratch --json
 
-An image is made of real files of this machine: Node, npm, this project's node_modules and a layer of changes. It
-is unpacked, mounted where this process may, and compared with the files path by path; then the same is
-done in pure JavaScript. The exit code is 1 when a path differs. What it makes is removed again.`;
+An image is made of real files of this machine: Node, npm, this project's
+node_modules and a layer of changes. It is unpacked, mounted where this process
+may, and compared with the files path by path; then the same is done in pure
+JavaScript. The exit code is 1 when a path differs. What it makes is removed
+again.`;
 
 interface DemoArguments extends OutputOptions {
   dir?: string;

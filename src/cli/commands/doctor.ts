@@ -12,8 +12,9 @@ Examples:
   $ oci-unpack doctor
   $ oci-unpack doctor --dir /var/lib/images --json | jq '.checks[] | select(.status != "ok")'
 
-Everything is found out by trying, in a directory below DIR that is removed again. The exit code is 1 when a
-check fails; a warning is something that does not work here, or works slower, and has a way around.`;
+Everything is found out by trying, in a directory below DIR that is removed
+again. The exit code is 1 when a check fails; a warning is something that does
+not work here, or works slower, and has a way around.`;
 
 /** The command. */
 export function doctorCommand(context: RunContext): Command {

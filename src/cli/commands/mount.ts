@@ -21,8 +21,9 @@ Examples:
   $ oci-unpack mount web /mnt              (a container of the store, for writing)
   $ oci-unpack mount debian:latest /mnt    (an image of the store, read-only)
 
-Without --upper the mount of an unpacked image is read-only. With it, changes go to that directory (made where
-missing); the work directory of overlayfs is made beside it, DIR.work.`;
+Without --upper the mount of an unpacked image is read-only. With it, changes go
+to that directory (made where missing); the work directory of overlayfs is made
+beside it, DIR.work.`;
 
 /** The command `mount`. */
 export function mountCommand(context: RunContext): Command {

@@ -30,11 +30,12 @@ Examples:
   $ oci-unpack unpack docker-archive:./image.tar ./rootless --format overlay-userxattr --ownership ignore
   $ oci-unpack unpack 'containerd:[k8s.io]registry.k8s.io/pause:3.9' ./unpacked
 
-containerd:NAME reads the store of a containerd, which may run: $CONTAINERD_ROOT (default /var/lib/containerd),
-namespace $CONTAINERD_NAMESPACE (default default), or containerd:[NAMESPACE@ROOT]NAME.
+containerd:NAME reads the store of a containerd, which may run: $CONTAINERD_ROOT
+(default /var/lib/containerd), namespace $CONTAINERD_NAMESPACE (default
+default), or containerd:[NAMESPACE@ROOT]NAME.
 
-DEST/image.json lists the layers, the mounts and every warning. An interrupted unpack is completed by the
-same command.`;
+DEST/image.json lists the layers, the mounts and every warning. An interrupted
+unpack is completed by the same command.`;
 
 /** The command. */
 export function unpackCommand(context: RunContext): Command {
