@@ -40,8 +40,13 @@ export interface LayerOptions {
     | FileWindow
     | { fd: number; offset?: number; length?: number }
     | { stream: true; replay?: FileWindow };
-  /** An existing, empty directory of the caller's own. */
-  directory: string;
+  /** An existing, empty directory of the caller's own; not given for a `dry` job. */
+  directory?: string | undefined;
+  /**
+   * Reads, checks and plans only: nothing is made or written (but `indexPath`), and the resulting trees have no files.
+   * Policies that need no file system hold as ever, and are noted. `flatRoot` must not be given.
+   */
+  dry?: boolean;
   format: 'overlay' | 'overlay-userxattr' | 'aufs' | 'flat';
   /** Whether `settle` will be given a tree of layers below. */
   hasLower: boolean;
@@ -170,6 +175,79 @@ export interface CopyCounts {
   bytes: number;
 }
 
+/**
+ * What an audit compares. `expected` is what is to be on disk for an entry of a tree: owners are mapped, attributes
+ * are named and escaped as an unpack would store them. Paths and targets that are not UTF-8 are written with `\\xNN`.
+ */
+export interface EntryFacts {
+  type: 'directory' | 'file' | 'symlink' | 'char' | 'block' | 'fifo' | 'socket' | 'whiteout';
+  /** The 12 permission bits. */
+  mode: number;
+  uid: number;
+  gid: number;
+  mtimeSeconds: number;
+  mtimeNanoseconds: number;
+  /** Of a file; else 0. */
+  size: number;
+  /** Of a symlink. */
+  target?: string;
+  /** Of a device, `MAJOR:MINOR`. */
+  device?: string;
+  /** Values in base64; `trusted.overlay.opaque` and its like too. None of whiteouts. */
+  xattrs: Record<string, string>;
+  /** Of a file's content, 8 hexadecimal digits; where it is known, or was read. */
+  crc32c?: string;
+  /** A directory that the layer did not name: its attributes are inherited, and other tools choose others. */
+  implicit?: true;
+  /** A file of a lower layer, copied because this layer has a hardlink to it. */
+  copiedUp?: true;
+  /** A directory that hides the layers below it. */
+  opaque?: true;
+  /** The other names of the inode in this directory tree, where a hardlink differs; at most 16. */
+  links?: string[];
+  /** Why it could not be read, by errno: `EIO`; `EXDEV` where something is mounted on it. */
+  error?: string;
+}
+
+/** One entry that is not as expected. */
+export interface Difference {
+  /** Relative, `''` is the root. Of aufs' markers: of what they hide. */
+  path: string;
+  /** Null: nothing of that name is expected. */
+  expected: EntryFacts | null;
+  /** Null: it is missing. */
+  found: EntryFacts | null;
+  /**
+   * `type`, `mode`, `owner`, `mtime`, `size`, `content`, `target`, `device`, `hardlink`, `xattr:NAME`, `opaque` (aufs' marker;
+   * overlayfs' is `xattr:trusted.overlay.opaque`), or `unreadable` (`found.error` says why). Of another type, nothing
+   * else is told. Empty for what is missing, and for what nothing expects.
+   */
+  fields: string[];
+}
+
+export interface AuditResult {
+  /** Names found in the directory, the root included, aufs' markers and whiteouts too. */
+  entries: number;
+  /** Those that are regular files (a file of several names counts once for each). */
+  files: number;
+  /** Bytes of content that were read. */
+  bytes: number;
+  /** Files whose size is right, but of whose content the tree knows no checksum. 0 without `content`. */
+  unchecked: number;
+  /** Sorted by path. */
+  differences: Difference[];
+  /** Differences beyond `mostDifferences`. At least: what lies below further entries that nothing expects is not counted. */
+  moreDifferences: number;
+}
+
+export interface AuditJob {
+  /** Rejects when the directory itself cannot be read, and with ERR_ABORTED. */
+  readonly done: Promise<AuditResult>;
+  /** So far: names, and bytes of content. Cheap. */
+  progress(): { entries: number; bytes: number };
+  cancel(): void;
+}
+
 /** A fact about the host; what it means is said in TypeScript. */
 export interface Probe {
   id: string;
@@ -201,6 +279,32 @@ export interface Binding {
   closeTree(tree: LayerTree): void;
   /** An existing directory as a tree. */
   scanTree(directory: string): Promise<LayerTree>;
+  /**
+   * Compares a directory with what `tree` says is in it: with the layer's own tree, for format flat with the merged
+   * view of it and all trees below. Reads only, follows no symlink, enters no mount, and sets no access time where that
+   * can be helped. What changes meanwhile is compared as it was found. `content`: whether files are read and held
+   * against their checksums. `policies` are those of the unpack: what they let be otherwise is no difference. Not differences
+   * either: labels of the host (security.selinux, .ima, .evm), and what the kernel itself puts on a layer
+   * that was mounted (overlay.origin, .impure, .nlink, .uuid, .upper). `threads` from 1 to 64, of its own.
+   */
+  auditTree(options: {
+    tree: LayerTree;
+    directory: string;
+    format: LayerOptions['format'];
+    content: boolean;
+    threads: number;
+    mostDifferences: number;
+    policies?: LayerOptions['policies'] | undefined;
+  }): AuditJob;
+  /**
+   * Every path that the merged view of `tree` and all below it shows at and below `path` (`''` for all; no symlink is
+   * followed), sorted, at most `most` of them; `total` counts all. A tree of null shows nothing.
+   */
+  listMerged(
+    tree: LayerTree | null,
+    path: string,
+    most: number,
+  ): { paths: string[]; total: number };
   /** Removes a tree of any depth; crosses no mount, follows no symlink; nothing there is fine. */
   removeTree(path: string): Promise<void>;
   /**

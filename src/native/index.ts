@@ -1,8 +1,12 @@
 // The addon, typed.
 
 export type {
+  AuditJob,
+  AuditResult,
   Binding,
   CopyCounts,
+  Difference,
+  EntryFacts,
   FileWindow,
   Group,
   LayerCounts,
