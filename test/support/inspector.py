@@ -1,4 +1,4 @@
-"""Reads directory trees exactly, and mounts, for the tests: Node can read no xattrs and make no mounts.
+"""Reads and changes directory trees exactly, and mounts, for the tests: Node has no xattrs, mknod and mounts.
 
 One request per line on stdin, a JSON object with "op"; the answers are JSON lines on stdout, the last
 of each request {"end": true} or {"error": "..."}. Runs in a mount namespace of its own where it may, so that
@@ -149,12 +149,72 @@ def do_dump(request):
             stack.append((fd, path + b"/", iter(children)))
 
 
+def copy_file(source, target):
+    """A file of its own that equals `source` in all but the inode."""
+    with open(source, "rb") as original, open(target, "wb") as copy:
+        copy.write(original.read())
+    st = os.lstat(source)
+    os.chown(target, st.st_uid, st.st_gid)
+    for name in os.listxattr(source, follow_symlinks=False):
+        os.setxattr(target, name, os.getxattr(source, name, follow_symlinks=False))
+    os.chmod(target, stat.S_IMODE(st.st_mode))
+    os.utime(target, ns=(st.st_mtime_ns, st.st_mtime_ns))
+
+
+def write_at(path, offset, data):
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        os.pwrite(fd, data, offset)
+    finally:
+        os.close(fd)
+
+
+def flip(path, offset):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0x41]))
+
+
+CHANGES = {
+    "flip": flip,
+    "chmod": os.chmod,
+    "chown": lambda path, uid, gid: os.chown(path, uid, gid, follow_symlinks=False),
+    "utime": lambda path, ns: os.utime(path, ns=(int(ns), int(ns)), follow_symlinks=False),
+    "setxattr": lambda path, name, value: os.setxattr(path, name, bytes.fromhex(value), follow_symlinks=False),
+    "removexattr": lambda path, name: os.removexattr(path, name, follow_symlinks=False),
+    "write": lambda path, offset, data: write_at(path, offset, bytes.fromhex(data)),
+    "truncate": os.truncate,
+    "rename": os.rename,
+    "copy": copy_file,
+    "link": lambda path, target: os.link(path, target, follow_symlinks=False),
+    "unlink": os.unlink,
+    "rmdir": os.rmdir,
+    "mkdir": os.mkdir,
+    "mknod": lambda path, kind, major, minor: os.mknod(
+        path, {"char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO}[kind], os.makedev(major, minor)),
+    "symlink": lambda path, target: os.symlink(target.encode("latin-1"), path),
+}
+
+
+def do_change(request):
+    """Changes in their order, [name, path, ...]; the directories `keep` have the same times afterwards."""
+    kept = [(path.encode("latin-1"), os.lstat(path.encode("latin-1")).st_mtime_ns) for path in request["keep"]]
+    for name, path, *rest in request["changes"]:
+        if name in ("rename", "copy", "link"):
+            rest = [rest[0].encode("latin-1")]
+        CHANGES[name](path.encode("latin-1"), *rest)
+    for path, mtime in kept:
+        os.utime(path, ns=(mtime, mtime))
+
+
 def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if libc.unshare(CLONE_NEWNS) == 0:
         libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None)
-    operations = {"dump": do_dump, "mount": do_mount, "umount": do_umount}
+    operations = {"dump": do_dump, "mount": do_mount, "umount": do_umount, "change": do_change}
     for line in sys.stdin:
         request = json.loads(line)
         try:

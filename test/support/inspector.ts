@@ -1,4 +1,4 @@
-// The python process that reads trees and mounts (inspector.py), as an object: one process serves any
+// The python process that reads and changes trees, and mounts (inspector.py), as an object: one process serves any
 // number of requests, one after the other.
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 const script = fileURLToPath(new URL('./inspector.py', import.meta.url));
 
 export interface InspectorRequest {
-  op: 'dump' | 'mount' | 'umount';
+  op: 'dump' | 'mount' | 'umount' | 'change';
   [key: string]: unknown;
 }
 
