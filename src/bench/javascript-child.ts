@@ -10,7 +10,7 @@ import { layerDirectory } from './layered-view.js';
 
 /** The work of one run. */
 export interface JavaScriptTask {
-  how: 'async' | 'sync' | 'node-tar' | 'tar-fs';
+  how: 'async' | 'sync' | 'streams' | 'node-tar' | 'tar-fs';
   layers: PureJsLayer[];
   destination: string;
   owners: boolean;

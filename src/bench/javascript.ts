@@ -49,6 +49,16 @@ const variants: Variant[] = [
     module: 'tar-stream',
   },
   {
+    id: 'tar-stream',
+    title: 'tar-stream, plain',
+    how: 'streams',
+    kind: 'javascript',
+    digests: true,
+    lacks: always,
+    tolerance: microseconds,
+    module: 'tar-stream',
+  },
+  {
     id: 'node-tar',
     title: 'node-tar',
     how: 'node-tar',

@@ -1,5 +1,7 @@
-// Two ways to write regular files in Node: with blocking calls, and on libuv's threads, several files at a time.
+// Three ways to write regular files in Node: with blocking calls; on libuv's threads, several files at a time; and by
+// a write stream for each, as most programs do.
 
+import { once } from 'node:events';
 import fs, { constants } from 'node:fs';
 import { promisify } from 'node:util';
 
@@ -80,10 +82,12 @@ const close = promisify(fs.close);
 const maxRunning = 16;
 const wholeFile = 1 << 20;
 
-/** Small files are collected and then written, up to 16 at a time; big ones chunk by chunk. */
+/** Small files are collected and then written, some 16 at a time; big ones chunk by chunk. */
 export class AsyncFileWriter implements FileWriter {
   readonly #umask: number;
   readonly #running = new Set<Promise<void>>();
+  /** Those who wait for one of the running to end, each for one: woken all at once, they would outrun the writing. */
+  readonly #waiting: (() => void)[] = [];
   #failure: { error: unknown } | undefined;
 
   constructor(umask: number) {
@@ -134,12 +138,17 @@ export class AsyncFileWriter implements FileWriter {
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
-      .finally(() => this.#running.delete(counted));
+      .finally(() => {
+        this.#running.delete(counted);
+        this.#waiting.shift()?.();
+      });
     this.#running.add(counted);
     if (this.#failure !== undefined) {
       throw this.#failure.error;
     }
-    return this.#running.size >= maxRunning ? Promise.race(this.#running) : undefined;
+    return this.#running.size < maxRunning
+      ? undefined
+      : new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   async #finish(fd: number, file: NewFile, rest: Buffer[]): Promise<void> {
@@ -156,6 +165,41 @@ export class AsyncFileWriter implements FileWriter {
       await close(fd);
     }
   }
+}
+
+/** A write stream for each file, one file of a layer after the other. */
+export class StreamFileWriter implements FileWriter {
+  readonly #umask: number;
+
+  constructor(umask: number) {
+    this.#umask = umask;
+  }
+
+  create(file: NewFile): BodySink {
+    const { path, mode, mtime, owner } = file;
+    const stream = fs.createWriteStream(path, { flags: 'wx', mode: mode & 0o777 });
+    const failed = once(stream, 'error').then(([error]) => Promise.reject(error));
+    failed.catch(() => {}); // told to whoever waits next
+    return {
+      write: (chunk) => {
+        const waits = !stream.write(chunk);
+        return waits ? Promise.race([once(stream, 'drain').then(() => {}), failed]) : undefined;
+      },
+      close: async () => {
+        stream.end();
+        await Promise.race([once(stream, 'close'), failed]);
+        if (owner !== undefined) {
+          await fs.promises.chown(path, owner.uid, owner.gid);
+        }
+        if (needsMode(file, this.#umask)) {
+          await fs.promises.chmod(path, mode);
+        }
+        await fs.promises.utimes(path, mtime, mtime);
+      },
+    };
+  }
+
+  async drain(): Promise<void> {}
 }
 
 async function writeAll(fd: number, chunks: Buffer[]): Promise<void> {

@@ -9,7 +9,12 @@ import path from 'node:path';
 import { PassThrough, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import zlib from 'node:zlib';
-import { AsyncFileWriter, type FileWriter, SyncFileWriter } from './pure-js-files.js';
+import {
+  AsyncFileWriter,
+  type FileWriter,
+  StreamFileWriter,
+  SyncFileWriter,
+} from './pure-js-files.js';
 import { PureJsWriter, type SkippedCounts, type TarHeaders } from './pure-js-writer.js';
 import { loadTarStream } from './tar-stream.js';
 
@@ -28,14 +33,17 @@ export interface PureJsLayer {
 /** What the caller wants. */
 export interface PureJsOptions {
   /**
-   * How files are written. `async`: as a library must, on libuv's threads, the event loop stays free; `sync`: by
-   * blocking calls, which cost less, but nothing else runs in the process meanwhile.
+   * How files are written. `async`: on libuv's threads, many at a time, the event loop stays free; `sync`: by
+   * blocking calls, which cost less, but nothing else runs in the process meanwhile; `streams`: a write stream for
+   * each, as programs that use tar-stream do it.
    */
-  calls: 'async' | 'sync';
+  calls: 'async' | 'sync' | 'streams';
   /** Set the owners that the layers record. */
   owners: boolean;
   signal?: AbortSignal;
 }
+
+const fileWriters = { async: AsyncFileWriter, sync: SyncFileWriter, streams: StreamFileWriter };
 
 /** Where layer number `index` goes below `destination`. */
 export function pureJsLayerPath(destination: string, index: number): string {
@@ -54,7 +62,7 @@ export async function unpackInJavaScript(
   { calls, owners, signal }: PureJsOptions,
 ): Promise<SkippedCounts> {
   const umask = process.umask();
-  const files = calls === 'sync' ? new SyncFileWriter(umask) : new AsyncFileWriter(umask);
+  const files = new fileWriters[calls](umask);
   const writers = layers.map(
     (_, index) => new PureJsWriter(pureJsLayerPath(destination, index), files, owners),
   );

@@ -74,6 +74,7 @@ describe.runIf(root)('on a small image', () => {
     'oci-unpack-1',
     'javascript',
     'javascript-sync',
+    'tar-stream',
     'node-tar',
     'tar-fs',
     'tar-gzip',
