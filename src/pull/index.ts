@@ -7,4 +7,3 @@ export {
   type PullProgress,
   PullTracker,
 } from './progress.js';
-export { Slots } from './slots.js';

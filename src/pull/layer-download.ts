@@ -6,10 +6,10 @@ import type { ContentWriter } from '../content/index.js';
 import { UnpackError } from '../errors.js';
 import type { LayerJob } from '../native/index.js';
 import type { Descriptor } from '../oci/index.js';
+import type { Slots } from '../slots.js';
 import { JobFeed } from '../unpack/job-feed.js';
 import { throwIfAborted } from '../unpack/layer-run.js';
 import { GatheredWrites } from './gathered-writes.js';
-import type { Slots } from './slots.js';
 
 /** What a download works with. */
 export interface LayerDownload {

@@ -1,6 +1,6 @@
 // At most so many at once; who comes first goes first.
 
-import { UnpackError } from '../errors.js';
+import { UnpackError } from './errors.js';
 
 export class Slots {
   #free: number;
@@ -11,7 +11,7 @@ export class Slots {
   }
 
   /** Waits for a slot and runs `work` in it. */
-  async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  async run<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     await this.#take(signal);
     try {
       return await work();
@@ -25,7 +25,7 @@ export class Slots {
     }
   }
 
-  async #take(signal: AbortSignal): Promise<void> {
+  async #take(signal: AbortSignal | undefined): Promise<void> {
     if (this.#free > 0) {
       this.#free--;
       return;
@@ -33,7 +33,7 @@ export class Slots {
     await new Promise<void>((resolve, reject) => {
       const end = () => {
         this.#waiting.delete(take);
-        signal.removeEventListener('abort', giveUp);
+        signal?.removeEventListener('abort', giveUp);
       };
       const take = () => {
         end();
@@ -41,11 +41,11 @@ export class Slots {
       };
       const giveUp = () => {
         end();
-        reject(new UnpackError('ERR_ABORTED', 'cancelled', { cause: signal.reason }));
+        reject(new UnpackError('ERR_ABORTED', 'cancelled', { cause: signal?.reason }));
       };
       this.#waiting.add(take);
-      signal.addEventListener('abort', giveUp, { once: true });
-      if (signal.aborted) {
+      signal?.addEventListener('abort', giveUp, { once: true });
+      if (signal?.aborted) {
         giveUp();
       }
     });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Slots } from '../../src/pull/slots.js';
+import { Slots } from '../src/slots.js';
 
 describe('slots', () => {
   it('run so many at once, in order; who gives up takes none', async () => {
