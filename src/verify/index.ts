@@ -1,0 +1,33 @@
+// What the rest of src/ uses of src/verify/.
+
+export {
+  type AuditChainsOptions,
+  type AuditNode,
+  type ChainsAudit,
+  defaultMostPaths,
+  withAudit,
+} from './audit-chains.js';
+export { type AuditLayerOptions, auditLayer, type LayerAudit } from './audit-layer.js';
+export { findFile } from './disk-path.js';
+export { type Audited, findingsOf } from './findings.js';
+export { type Answer, type ChainNode, Oracle, type OracleOptions } from './oracle.js';
+export { summarize } from './report.js';
+export { signaturesOf } from './signatures.js';
+export {
+  type AuditSource,
+  type Difference,
+  type EntryFacts,
+  type Finding,
+  type FindingKind,
+  findingKinds,
+  type ImageAudit,
+  type PathList,
+  type RepairStep,
+  type Signature,
+  type SignatureID,
+  type SnapshotAudit,
+  signatureIDs,
+  type VerifyProgress,
+  type VerifyReport,
+  type Visibility,
+} from './types.js';

@@ -1,0 +1,209 @@
+// What snapshots should hold: the tree of each layer on top of those below it, out of the manifest that was written
+// at unpack time, or by reading the layer's blob again without writing anything. Blobs are read in parallel and
+// settled bottom-up, each once, whoever needs it.
+
+import { UnpackError } from '../errors.js';
+import {
+  type FileWindow,
+  type Group,
+  type LayerJob,
+  type LayerOptions,
+  type LayerTree,
+  loadBinding,
+} from '../native/index.js';
+import { Slots } from '../slots.js';
+import type { AuditSource } from './types.js';
+
+/** A layer on top of others, and where what is known of it lies. */
+export interface ChainNode {
+  chainID: string;
+  parent: ChainNode | undefined;
+  /** Where its files are. */
+  directory: string;
+  format: LayerOptions['format'];
+  policies: LayerOptions['policies'];
+  limits: LayerOptions['limits'];
+  digest: string;
+  size: number;
+  diffID: string;
+  /** The manifest of the unpack; undefined in stores that have none. */
+  treeIndex?: string | undefined;
+  /** Where the blob can be read. Rejects, or is undefined, where it cannot. */
+  blob?: (() => Promise<FileWindow>) | undefined;
+}
+
+/** What the oracle says of a layer. */
+export interface Answer {
+  /** The merged view with the layer on top. */
+  tree: LayerTree;
+  source: Exclude<AuditSource, 'structure'>;
+  /** The manifest is not there, or damaged: why. */
+  manifestError?: UnpackError | undefined;
+  /** The blob was wanted and could not be had: why. */
+  blobError?: UnpackError | undefined;
+}
+
+export interface OracleOptions {
+  /** Blobs rather than manifests, where there are blobs. */
+  deep: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+/** Blobs that are read at once. */
+const mostJobs = 8;
+
+export class Oracle {
+  readonly #deep: boolean;
+  readonly #signal: AbortSignal | undefined;
+  readonly #answers = new Map<ChainNode, Promise<Answer>>();
+  readonly #trees: LayerTree[] = [];
+  readonly #jobs: { job: LayerJob; size: number }[] = [];
+  readonly #slots = new Slots(mostJobs);
+  #group: Group | undefined;
+
+  constructor({ deep, signal }: OracleOptions) {
+    this.#deep = deep;
+    this.#signal = signal;
+  }
+
+  /**
+   * What the layer should be.
+   *
+   * @throws UnpackError of the blob where neither it nor the manifest can be read; with `ERR_ABORTED`
+   */
+  ask(node: ChainNode): Promise<Answer> {
+    let answer = this.#answers.get(node);
+    if (answer === undefined) {
+      answer = this.#find(node);
+      answer.catch(() => undefined);
+      this.#answers.set(node, answer);
+    }
+    return answer;
+  }
+
+  /** The view of the layers below; null for none, undefined where it is not known. */
+  async below(node: ChainNode): Promise<LayerTree | null | undefined> {
+    return node.parent === undefined
+      ? null
+      : this.ask(node.parent).then(
+          ({ tree }) => tree,
+          () => undefined,
+        );
+  }
+
+  /** Bytes of blobs that were read, of those that are being read or were. */
+  progress(): { blobBytes: number; blobSize: number } {
+    let blobBytes = 0;
+    let blobSize = 0;
+    for (const { job, size } of this.#jobs) {
+      blobBytes += job.progress().bytesIn;
+      blobSize += size;
+    }
+    return { blobBytes, blobSize };
+  }
+
+  /** Lets go of all trees; waits until nothing is read any more. */
+  async close(): Promise<void> {
+    for (const { job } of this.#jobs) {
+      job.cancel();
+    }
+    await Promise.allSettled(this.#answers.values());
+    await Promise.allSettled(this.#jobs.map(({ job }) => job.done));
+    for (const { job } of this.#jobs) {
+      job.close();
+    }
+    for (const tree of this.#trees) {
+      loadBinding().closeTree(tree);
+    }
+    this.#trees.length = 0;
+  }
+
+  async #find(node: ChainNode): Promise<Answer> {
+    let blobError: UnpackError | undefined;
+    if (this.#deep) {
+      try {
+        return { tree: await this.#read(node), source: 'blob' };
+      } catch (error) {
+        blobError = this.#passOver(error, node);
+      }
+    }
+    try {
+      return { tree: await this.#load(node), source: 'manifest', blobError };
+    } catch (error) {
+      const manifestError = this.#passOver(error, node);
+      if (blobError !== undefined) {
+        throw blobError;
+      }
+      return { tree: await this.#read(node), source: 'blob', manifestError };
+    }
+  }
+
+  async #load({ treeIndex, directory, format, ...node }: ChainNode): Promise<LayerTree> {
+    if (treeIndex === undefined) {
+      throw new UnpackError('ERR_NOT_FOUND', 'there is no manifest');
+    }
+    const { parent } = node;
+    const answer = parent && this.ask(parent);
+    // A layer's own tree does not need the ones below, but for what they show.
+    const below = await (format === 'flat' ? answer : answer?.catch(() => undefined));
+    return this.#keep(loadBinding().loadTree(treeIndex, directory, below?.tree ?? null));
+  }
+
+  async #read(node: ChainNode): Promise<LayerTree> {
+    const { parent, format, policies, limits, digest, size, diffID } = node;
+    if (node.blob === undefined) {
+      throw new UnpackError('ERR_BLOB_NOT_FOUND', `${digest}: is not in the store`);
+    }
+    const below = parent && this.ask(parent);
+    const source = await node.blob();
+    const job = await this.#slots.run(this.#signal, async () => {
+      this.#throwIfAborted();
+      this.#group ??= loadBinding().createGroup(0);
+      const started = loadBinding().startLayer({
+        source,
+        dry: true,
+        format,
+        hasLower: parent !== undefined,
+        digest,
+        size,
+        diffID,
+        label: digest,
+        group: this.#group,
+        policies,
+        limits,
+      });
+      this.#jobs.push({ job: started, size });
+      const cancel = () => started.cancel();
+      this.#signal?.addEventListener('abort', cancel, { once: true });
+      try {
+        await started.done;
+      } finally {
+        this.#signal?.removeEventListener('abort', cancel);
+      }
+      return started;
+    });
+    const { tree } = await job.settle((await below)?.tree ?? null, {
+      indexPath: undefined,
+      flatRoot: undefined,
+    });
+    return this.#keep(tree);
+  }
+
+  /** The error, unless all was cancelled. */
+  #passOver(error: unknown, { digest }: ChainNode): UnpackError {
+    this.#throwIfAborted();
+    return UnpackError.from(error, digest);
+  }
+
+  #throwIfAborted(): void {
+    if (this.#signal?.aborted) {
+      const cause = this.#signal.reason;
+      throw new UnpackError('ERR_ABORTED', 'verifying was cancelled', { cause });
+    }
+  }
+
+  #keep(tree: LayerTree): LayerTree {
+    this.#trees.push(tree);
+    return tree;
+  }
+}
