@@ -2,11 +2,11 @@
 
 import { stat } from 'node:fs/promises';
 import { UnpackError } from '../errors.js';
-import type { AuditJob } from '../native/index.js';
+import type { AuditJob, Difference, Note } from '../native/index.js';
 import { Slots } from '../slots.js';
 import { Ticker } from '../unpack/ticker.js';
 import { type AuditLayerOptions, auditLayer, type LayerAudit } from './audit-layer.js';
-import { type ChainNode, Oracle } from './oracle.js';
+import { type Answer, type ChainNode, Oracle } from './oracle.js';
 import { signaturesOf } from './signatures.js';
 import type { SnapshotAudit, VerifyProgress, Visibility } from './types.js';
 import { inImage, pathLists, type VisiblePaths, visiblePaths } from './visibility.js';
@@ -18,10 +18,14 @@ export interface AuditNode extends ChainNode {
   /** Name in its store. */
   snapshot: string;
   parent: AuditNode | undefined;
+  /** Takes out what another unpacker does otherwise. `notes`: of the blob, as reading it told. */
+  accept?: (
+    differences: readonly Difference[],
+    notes: readonly Note[],
+  ) => Promise<readonly Difference[]>;
 }
 
-export interface AuditChainsOptions
-  extends Pick<AuditLayerOptions, 'content' | 'mostDifferences' | 'accept'> {
+export interface AuditChainsOptions extends Pick<AuditLayerOptions, 'content' | 'mostDifferences'> {
   /** Blobs rather than manifests. Default false. */
   deep?: boolean | undefined;
   /** Hidden paths that are listed of each snapshot and image; all are counted. Default 100. */
@@ -160,7 +164,7 @@ export class ChainsAudit {
         `snapshot ${node.snapshot}: its blob cannot be read (${blobError.message}); it was compared with the manifest of its unpack, which proves nothing against who could change that too`,
       );
     }
-    const audit = await slots.run(signal, () => this.#compare(node, tree));
+    const audit = await slots.run(signal, () => this.#compare(node, answer));
     const below = await this.#oracle.below(node);
     const { chainID, snapshot, directory, layer, format } = node;
     const place = { tree, below: below ?? null, directory, flat: format === 'flat' };
@@ -178,8 +182,8 @@ export class ChainsAudit {
     };
   }
 
-  async #compare(node: AuditNode, tree: Parameters<typeof auditLayer>[0]): Promise<LayerAudit> {
-    const { content, mostDifferences, accept, signal } = this.#options;
+  async #compare(node: AuditNode, { tree, notes }: Answer): Promise<LayerAudit> {
+    const { content, mostDifferences, signal } = this.#options;
     const { policies } = node;
     let job: AuditJob | undefined;
     try {
@@ -189,7 +193,7 @@ export class ChainsAudit {
       return await auditLayer(tree, node, {
         content,
         mostDifferences,
-        accept,
+        accept: node.accept && (async (differences) => node.accept?.(differences, notes) ?? []),
         signal,
         policies,
         onJob: (started) => {

@@ -22,7 +22,7 @@ export interface AuditLayerOptions {
   /** Gets the job, to ask it for its progress. */
   onJob?: ((job: AuditJob) => void) | undefined;
   /** Takes differences out, or changes them, before they are read: what another unpacker does otherwise. */
-  accept?: ((differences: readonly Difference[]) => readonly Difference[]) | undefined;
+  accept?: ((differences: readonly Difference[]) => Promise<readonly Difference[]>) | undefined;
 }
 
 /** What comparing tells of a snapshot. */
@@ -67,7 +67,7 @@ export async function auditLayer(
   }
   try {
     const { differences, moreDifferences, ...counts } = await job.done;
-    const accepted = options.accept?.(differences) ?? differences;
+    const accepted = (await options.accept?.(differences)) ?? differences;
     const findings = findingsOf(await settleHardlinks(accepted, directory), audited);
     await noteZeroTails(findings);
     return { ...counts, findings, moreFindings: moreDifferences };

@@ -10,6 +10,7 @@ import {
   type LayerOptions,
   type LayerTree,
   loadBinding,
+  type Note,
 } from '../native/index.js';
 import { Slots } from '../slots.js';
 import type { AuditSource } from './types.js';
@@ -37,6 +38,8 @@ export interface Answer {
   /** The merged view with the layer on top. */
   tree: LayerTree;
   source: Exclude<AuditSource, 'structure'>;
+  /** Of the blob, where it was read: what the planner dropped or settled. */
+  notes: readonly Note[];
   /** The manifest is not there, or damaged: why. */
   manifestError?: UnpackError | undefined;
   /** The blob was wanted and could not be had: why. */
@@ -122,19 +125,19 @@ export class Oracle {
     let blobError: UnpackError | undefined;
     if (this.#deep) {
       try {
-        return { tree: await this.#read(node), source: 'blob' };
+        return { ...(await this.#read(node)), source: 'blob' };
       } catch (error) {
         blobError = this.#passOver(error, node);
       }
     }
     try {
-      return { tree: await this.#load(node), source: 'manifest', blobError };
+      return { tree: await this.#load(node), source: 'manifest', notes: [], blobError };
     } catch (error) {
       const manifestError = this.#passOver(error, node);
       if (blobError !== undefined) {
         throw blobError;
       }
-      return { tree: await this.#read(node), source: 'blob', manifestError };
+      return { ...(await this.#read(node)), source: 'blob', manifestError };
     }
   }
 
@@ -149,7 +152,7 @@ export class Oracle {
     return this.#keep(loadBinding().loadTree(treeIndex, directory, below?.tree ?? null));
   }
 
-  async #read(node: ChainNode): Promise<LayerTree> {
+  async #read(node: ChainNode): Promise<Pick<Answer, 'tree' | 'notes'>> {
     const { parent, format, policies, limits, digest, size, diffID } = node;
     if (node.blob === undefined) {
       throw new UnpackError('ERR_BLOB_NOT_FOUND', `${digest}: is not in the store`);
@@ -182,11 +185,11 @@ export class Oracle {
       }
       return started;
     });
-    const { tree } = await job.settle((await below)?.tree ?? null, {
+    const { tree, notes } = await job.settle((await below)?.tree ?? null, {
       indexPath: undefined,
       flatRoot: undefined,
     });
-    return this.#keep(tree);
+    return { tree: this.#keep(tree), notes };
   }
 
   /** The error, unless all was cancelled. */
