@@ -15,6 +15,7 @@
 #include "apply/remove.h"
 #include "apply/scan_tree.h"
 #include "decode/decoder.h"
+#include "digest/sha256.h"
 #include "pipeline/scheduler.h"
 #include "pipeline/slab.h"
 #include "tree/index.h"
@@ -51,6 +52,7 @@ Napi::Value decoders(const Napi::CallbackInfo& info) {
   object.Set("gzip", isal ? "isa-l" : "zlib");
   object.Set("zstd", std::string(zstd_version()));
   object.Set("isal", isal);
+  object.Set("sha256", Sha256::available() ? "sha-extensions" : "openssl");
   return object;
 }
 

@@ -259,8 +259,13 @@ export interface Probe {
 export interface Binding {
   /** The codes that a NativeError can have. */
   errorCodes(): string[];
-  /** Who decodes: ISA-L where libisal.so.2 could be loaded; the version of zstd. */
-  decoders(): { gzip: 'isa-l' | 'zlib'; zstd: string; isal: boolean };
+  /** Who decodes: ISA-L where libisal.so.2 could be loaded; the version of zstd; and who takes sha256. */
+  decoders(): {
+    gzip: 'isa-l' | 'zlib';
+    zstd: string;
+    isal: boolean;
+    sha256: 'sha-extensions' | 'openssl';
+  };
   /** Processors that this process may use, by affinity and cgroup. */
   workers(): number;
   /**
