@@ -6,13 +6,19 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { type Binding, loadBinding, type Probe } from '../native/index.js';
-import { type CheckStatus, checkTexts } from './checks.js';
+import { type CheckGroup, type CheckStatus, checkTexts } from './checks.js';
+import { judged } from './judge.js';
+import { journalProbe, processorProbes, roomProbes, runtimeProbe } from './machine-checks.js';
 
 /** One thing that was looked at. */
 export interface HostCheck {
   /** Stable, e.g. `overlay-mount`. */
   name: string;
+  /** What it is about. */
+  group: CheckGroup;
   status: CheckStatus;
+  /** Because of it files get lost, silently: deleted ones come back, or kept ones vanish. */
+  losesFiles: boolean;
   /** What was found, e.g. `yes`, `6.18.1`, `isa-l`. */
   value: string;
   /** What that means for unpacking. */
@@ -27,6 +33,8 @@ export interface HostCheck {
 export interface HostReport {
   /** Nothing failed. */
   ok: boolean;
+  /** Something would lose files; then it has failed, and `ok` is false. */
+  losesFiles: boolean;
   /** `linux/x64`. */
   platform: string;
   /** The directory whose file system was tested. */
@@ -50,19 +58,29 @@ const oldestNode = [20, 19] as const;
  */
 export async function examineHost(options: ExamineHostOptions = {}): Promise<HostReport> {
   const directory = path.resolve(options.directory ?? (await defaultDirectory()));
-  const checks = [nodeCheck()];
+  const probes: Probe[] = [nodeProbe()];
   const binding = tryBinding();
   if ('error' in binding) {
-    checks.push(makeCheck('addon', 'fail', 'not loaded', binding.error.message));
+    const { message } = binding.error;
+    probes.push({ id: 'addon', status: 'fail', value: 'not loaded', evidence: message });
   } else {
-    checks.push(...decoderChecks(binding.loaded));
-    const probes = await binding.loaded.probeHost(directory).catch((error: unknown) => {
+    try {
+      probes.push(
+        ...decoderProbes(binding.loaded),
+        ...processorProbes(binding.loaded),
+        ...(await binding.loaded.probeHost(directory)),
+        ...(await roomProbes(directory)),
+        journalProbe(directory),
+        await runtimeProbe(),
+      );
+    } catch (error) {
       throw UnpackError.from(error);
-    });
-    checks.push(...judged(probes).map(fromProbe));
+    }
   }
+  const checks = judged(probes).map(fromProbe).sort(inOrder);
   return {
     ok: checks.every(({ status }) => status !== 'fail'),
+    losesFiles: checks.some(({ losesFiles }) => losesFiles),
     platform: `${process.platform}/${process.arch}`,
     directory,
     checks,
@@ -84,43 +102,48 @@ function tryBinding(): { loaded: Binding } | { error: UnpackError } {
   }
 }
 
-function makeCheck(name: string, status: CheckStatus, value: string, evidence: string): HostCheck {
-  const { good = '', bad = '', unknown = bad, fix = '' } = checkTexts[name] ?? {};
-  const meanings = { ok: good, warn: bad, fail: bad, unknown };
-  const meaning = meanings[status];
-  return { name, status, value, meaning, fix: status === 'ok' ? '' : fix, evidence };
-}
-
-function nodeCheck(): HostCheck {
+function nodeProbe(): Probe {
   const { node } = process.versions;
   const [major = 0, minor = 0] = node.split('.').map(Number);
   const fits = major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1]);
-  return makeCheck('node', fits ? 'ok' : 'fail', node, process.execPath);
+  return { id: 'node', status: fits ? 'ok' : 'fail', value: node, evidence: process.execPath };
 }
 
-function decoderChecks(binding: Binding): HostCheck[] {
+function decoderProbes(binding: Binding): Probe[] {
   const { gzip, zstd } = binding.decoders();
   const isal = gzip === 'isa-l';
   const loaded = isal
     ? 'dlopen(libisal.so.2)'
     : 'dlopen(libisal.so.2): not found, or built without';
+  const fine = (id: string, value: string, evidence: string): Probe => {
+    return { id, status: 'ok', value, evidence };
+  };
   return [
-    makeCheck('addon', 'ok', 'loaded', `Node-API ${process.versions.napi}`),
-    makeCheck('gzip-decoder', isal ? 'ok' : 'warn', gzip, loaded),
-    makeCheck('zstd-decoder', 'ok', zstd, 'linked in'),
-    makeCheck('workers', 'ok', String(binding.workers()), 'sched_getaffinity, cgroup cpu.max'),
+    fine('addon', 'loaded', `Node-API ${process.versions.napi}`),
+    { id: 'gzip-decoder', status: isal ? 'ok' : 'warn', value: gzip, evidence: loaded },
+    fine('zstd-decoder', zstd, 'linked in'),
+    fine('workers', String(binding.workers()), 'sched_getaffinity, cgroup cpu.max'),
   ];
 }
 
-/** A whiteout can be written in two ways: where neither works, no layer with one can be. */
-function judged(probes: readonly Probe[]): Probe[] {
-  const refused = (id: string) => probes.find((probe) => probe.id === id)?.status === 'warn';
-  const noWhiteouts = refused('whiteout-device') && refused('xattr-whiteout');
-  return probes.map((probe) =>
-    probe.id === 'whiteout-device' && noWhiteouts ? { ...probe, status: 'fail' } : probe,
-  );
+function fromProbe({ id, status, value, evidence }: Probe): HostCheck {
+  const text = checkTexts[id];
+  const { group = 'program', good = '', bad = '', unknown = bad, fix = '' } = text ?? {};
+  const meaning = { ok: good, warn: bad, fail: bad, unknown }[status];
+  return {
+    name: id,
+    group,
+    status,
+    losesFiles: status === 'fail' && group !== 'program',
+    value,
+    meaning,
+    fix: status === 'ok' ? '' : fix,
+    evidence,
+  };
 }
 
-function fromProbe({ id, status, value, evidence }: Probe): HostCheck {
-  return makeCheck(id, status, value, evidence);
+const order = Object.keys(checkTexts);
+
+function inOrder(a: HostCheck, b: HostCheck): number {
+  return order.indexOf(a.name) - order.indexOf(b.name);
 }
