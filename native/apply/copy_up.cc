@@ -49,7 +49,8 @@ Status copy_content(int from, FileWriter* to, uint64_t size, const std::string& 
 }  // namespace
 
 Status copy_up(const ApplyContext& context, int lower_root_fd, const std::string& lower_path,
-               const DirHandle& to, std::string_view name, const Attributes& attributes) {
+               const DirHandle& to, std::string_view name, const Attributes& attributes,
+               uint32_t* checksum) {
   OCIUNPACK_ASSIGN(const RootDir root, RootDir::from_fd(lower_root_fd));
   const size_t slash = lower_path.rfind('/');
   const std::string parent = slash == std::string::npos ? "" : lower_path.substr(0, slash);
@@ -84,7 +85,7 @@ Status copy_up(const ApplyContext& context, int lower_root_fd, const std::string
   if (!from.valid()) return system_error(errno, "openat", lower_path, "of the lower layer");
   // SAFETY: the writer does not outlive `to`.
   OCIUNPACK_ASSIGN(FileWriter writer,
-                   FileWriter::open(context, DirRef(DirRef(), &to), name, attributes));
+                   FileWriter::open(context, DirRef(DirRef(), &to), name, attributes, checksum));
   const auto size = static_cast<uint64_t>(status.st_size);
   OCIUNPACK_TRY(copy_content(from.get(), &writer, size, lower_path));
   return writer.finish(size);

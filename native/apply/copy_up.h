@@ -13,8 +13,9 @@ namespace ociunpack {
 
 // Copies `lower_path` below the directory `lower_root_fd` (no symlink is followed) to a new `name`
 // in `to`: content by reflink where the file system can, else with its holes; type and content from
-// the lower file, metadata from `attributes`.
+// the lower file, metadata from `attributes`. `checksum`: as FileWriter's; only of a file.
 Status copy_up(const ApplyContext& context, int lower_root_fd, const std::string& lower_path,
-               const DirHandle& to, std::string_view name, const Attributes& attributes);
+               const DirHandle& to, std::string_view name, const Attributes& attributes,
+               uint32_t* checksum = nullptr);
 
 }  // namespace ociunpack

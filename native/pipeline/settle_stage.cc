@@ -69,9 +69,13 @@ class SettleStage {
         OCIUNPACK_TRY(
             link_lower(pass_.context(), flat_root_, path, *directory, tree_.node(copy.node).name));
       } else {
+        Inode& inode = tree_.inode_of(copy.node);
+        uint32_t* unknown = nullptr;
+        if (inode.type == NodeType::kFile && inode.checksum == nullptr) {
+          unknown = inode.checksum = tree_.new_checksum();
+        }
         OCIUNPACK_TRY(copy_up(pass_.context(), lower->directory(), path, *directory,
-                              tree_.node(copy.node).name,
-                              attributes_of(tree_.inode_of(copy.node))));
+                              tree_.node(copy.node).name, attributes_of(inode), unknown));
       }
     }
     return {};

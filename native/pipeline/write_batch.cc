@@ -10,7 +10,7 @@ Status WriteBatch::run(const ApplyContext& context, const std::atomic<bool>& sto
     switch (op.type) {
       case NodeType::kFile:
         OCIUNPACK_TRY(create_file(context, *op.directory, op.name, op.attributes, op.size,
-                                  {pieces_.data() + op.first_piece, op.pieces}));
+                                  {pieces_.data() + op.first_piece, op.pieces}, op.checksum));
         break;
       case NodeType::kSymlink:
         OCIUNPACK_TRY(create_symlink(context, *op.directory, op.name, op.target, op.attributes));
@@ -36,7 +36,8 @@ Status WriteBatch::run(const ApplyContext& context, const std::atomic<bool>& sto
 
 Status StreamedFile::ensure_open(const ApplyContext& context) {
   if (writer_) return {};
-  OCIUNPACK_ASSIGN(writer_, FileWriter::open(context, op_.directory, op_.name, op_.attributes));
+  OCIUNPACK_ASSIGN(
+      writer_, FileWriter::open(context, op_.directory, op_.name, op_.attributes, op_.checksum));
   return {};
 }
 

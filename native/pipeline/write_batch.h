@@ -27,7 +27,8 @@ struct CreateOp {
   std::string_view target;  // of a symlink
   uint32_t dev_major = 0;
   uint32_t dev_minor = 0;
-  uint64_t size = 0;  // of a file, with its holes
+  uint64_t size = 0;             // of a file, with its holes
+  uint32_t* checksum = nullptr;  // of a file: where its content's goes
   size_t first_piece = 0;
   size_t pieces = 0;
 };

@@ -17,12 +17,18 @@ namespace {
 
 constexpr std::string_view kMagic = "OCIUTREE";
 constexpr size_t kHeaderBytes = 8 + 4 * 4 + 8;
-constexpr size_t kInodeBytes = 4 + 4 * 4 + 8 + 4 + 8 + 12 + 8;
+constexpr size_t kInodeBytes = 4 + 4 * 4 + 8 + 4 + 8 + 12 + 8 + 4;
 constexpr size_t kXattrBytes = 24;
 constexpr size_t kNodeBytes = 4 + 4 + 1 + 12;
 constexpr uint8_t kImplicitFlag = 1;
 constexpr uint8_t kOpaqueFlag = 2;
 constexpr uint8_t kCopiedUpFlag = 1;
+constexpr uint8_t kChecksumFlag = 2;
+constexpr uint32_t kFirstVersionWithChecksums = 2;
+
+size_t inode_bytes(uint32_t version) {
+  return version >= kFirstVersionWithChecksums ? kInodeBytes : kInodeBytes - sizeof(uint32_t);
+}
 
 // Fills a buffer that has just the right size: records from its front, their strings from
 // `strings_at` on. A layer may name a million paths, and everything waits for its index.
@@ -117,7 +123,8 @@ struct Counts {
 
 void write_inode(const Inode& inode, uint32_t first_xattr, Writer* out) {
   out->number<uint8_t>(static_cast<uint8_t>(inode.type));
-  out->number<uint8_t>(inode.copied_up ? kCopiedUpFlag : 0);
+  out->number<uint8_t>((inode.copied_up ? kCopiedUpFlag : 0) |
+                       (inode.checksum != nullptr ? kChecksumFlag : 0));
   out->number<uint16_t>(inode.mode);
   for (const uint32_t number : {inode.uid, inode.gid, inode.dev_major, inode.dev_minor}) {
     out->number(number);
@@ -128,15 +135,18 @@ void write_inode(const Inode& inode, uint32_t first_xattr, Writer* out) {
   out->text(inode.target);
   out->number<uint32_t>(first_xattr);
   out->number<uint32_t>(static_cast<uint32_t>(inode.xattrs.size()));
+  out->number<uint32_t>(inode.checksum != nullptr ? *inode.checksum : 0);
 }
 
 // Reads one inode into `tree`; false when it says what cannot be.
-bool read_inode(Reader* in, std::span<const Xattr> xattrs, LayerTree* tree, InodeId id) {
+bool read_inode(Reader* in, uint32_t version, std::span<const Xattr> xattrs, LayerTree* tree,
+                InodeId id) {
   Inode& inode = tree->inode(id);
   const auto type = in->number<uint8_t>();
   if (type > static_cast<uint8_t>(NodeType::kWhiteout)) return false;
   inode.type = static_cast<NodeType>(type);
-  inode.copied_up = (in->number<uint8_t>() & kCopiedUpFlag) != 0;
+  const auto flags = in->number<uint8_t>();
+  inode.copied_up = (flags & kCopiedUpFlag) != 0;
   inode.mode = in->number<uint16_t>();
   for (uint32_t* number : {&inode.uid, &inode.gid, &inode.dev_major, &inode.dev_minor}) {
     *number = in->number<uint32_t>();
@@ -149,6 +159,10 @@ bool read_inode(Reader* in, std::span<const Xattr> xattrs, LayerTree* tree, Inod
   const auto count = in->number<uint32_t>();
   if (first > xattrs.size() || count > xattrs.size() - first) return false;
   inode.xattrs = tree->keep_xattrs(xattrs.subspan(first, count));
+  if (version >= kFirstVersionWithChecksums) {
+    const auto checksum = in->number<uint32_t>();
+    if ((flags & kChecksumFlag) != 0) inode.checksum = tree->new_checksum(checksum);
+  }
   return in->valid() && inode.mode <= 07777 && inode.mtime.nanoseconds < 1'000'000'000;
 }
 
@@ -224,7 +238,8 @@ Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const st
     return invalid("this is not a layer index");
   }
   Reader header(bytes.substr(kMagic.size()), {});
-  if (header.number<uint32_t>() != kIndexVersion) {
+  const auto version = header.number<uint32_t>();
+  if (version < kOldestIndexVersion || version > kIndexVersion) {
     return invalid("another version of oci-unpack wrote this layer index; unpack the layer again");
   }
   Counts counts;
@@ -232,9 +247,9 @@ Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const st
   counts.inodes = header.number<uint32_t>();
   counts.xattrs = header.number<uint32_t>();
   counts.strings = header.number<uint64_t>();
-  const uint64_t records = uint64_t{counts.inodes} * kInodeBytes +
-                           uint64_t{counts.xattrs} * kXattrBytes +
-                           uint64_t{counts.nodes} * kNodeBytes;
+  const uint64_t inodes_size = uint64_t{counts.inodes} * inode_bytes(version);
+  const uint64_t records =
+      inodes_size + uint64_t{counts.xattrs} * kXattrBytes + uint64_t{counts.nodes} * kNodeBytes;
   const uint64_t body = bytes.size() - kHeaderBytes - 4;
   if (records > body || counts.strings != body - records) return invalid("the file is cut off");
   Reader trailer(bytes.substr(bytes.size() - 4), {});
@@ -244,7 +259,7 @@ Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const st
 
   const std::string_view strings = bytes.substr(kHeaderBytes + records, counts.strings);
   Reader inode_records(bytes.substr(kHeaderBytes), strings);
-  Reader xattr_records(bytes.substr(kHeaderBytes + uint64_t{counts.inodes} * kInodeBytes), strings);
+  Reader xattr_records(bytes.substr(kHeaderBytes + inodes_size), strings);
   std::vector<Xattr> xattrs(counts.xattrs);
   for (Xattr& xattr : xattrs) {
     xattr.first = xattr_records.text();
@@ -256,10 +271,10 @@ Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const st
   for (uint32_t i = 0; i < counts.inodes; ++i) {
     const InodeId id =
         i == 0 ? tree->node(kRootNode).inode : tree->new_inode(NodeType::kFile, kNoNode);
-    if (!read_inode(&inode_records, xattrs, tree.get(), id)) return invalid("an invalid inode");
+    if (!read_inode(&inode_records, version, xattrs, tree.get(), id))
+      return invalid("an invalid inode");
   }
-  Reader nodes(bytes.substr(kHeaderBytes + uint64_t{counts.inodes} * kInodeBytes +
-                            uint64_t{counts.xattrs} * kXattrBytes),
+  Reader nodes(bytes.substr(kHeaderBytes + inodes_size + uint64_t{counts.xattrs} * kXattrBytes),
                strings);
   for (uint32_t i = 0; i < counts.nodes; ++i) {
     const auto parent = nodes.number<uint32_t>();

@@ -123,6 +123,7 @@ void copy_lower_inode(const MergedNode& from, LayerTree* to, InodeId inode_id) {
   inode.home = home;
   inode.entry = 0;
   inode.copied_up = true;
+  if (lower.checksum != nullptr) inode.checksum = to->new_checksum(*lower.checksum);
   inode.target = to->keep(lower.target);
   inode.xattrs = to->keep_xattrs(lower.xattrs);
 }

@@ -145,7 +145,7 @@ bool LayerTree::merges_at(NodeId id, uint64_t entry) const {
 
 size_t LayerTree::memory_bytes() const {
   return nodes_.capacity() * sizeof(Node) + inodes_.capacity() * sizeof(Inode) +
-         slots_.capacity() * sizeof(NodeId) + arena_.total();
+         slots_.capacity() * sizeof(NodeId) + checksums_.size() * sizeof(uint32_t) + arena_.total();
 }
 
 }  // namespace ociunpack

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <string>
 #include <string_view>
@@ -49,6 +50,9 @@ struct Inode {
   std::string_view target;  // of a symlink; of a pending link the path it links to
   std::span<const Xattr> xattrs;
   NodeId home = kNoNode;  // a present path of it: where it was created, or one that is left
+  // Of a file: CRC-32C of its content, in the tree's own storage; null where it is not known.
+  // Written by whoever writes the file, on any thread, until the layer's pass has ended.
+  uint32_t* checksum = nullptr;
 };
 
 struct Node {
@@ -92,6 +96,8 @@ class LayerTree {
   // Copies the names and values into the tree's arena.
   std::span<const Xattr> keep_xattrs(std::span<const Xattr> xattrs);
   std::string_view keep(std::string_view bytes) { return arena_.copy(bytes); }
+  // Room for a file's checksum, that never moves.
+  uint32_t* new_checksum(uint32_t value = 0) { return &checksums_.emplace_back(value); }
 
   Node& node(NodeId id) { return nodes_[id]; }
   const Node& node(NodeId id) const { return nodes_[id]; }
@@ -119,6 +125,7 @@ class LayerTree {
 
   std::vector<Node> nodes_;
   std::vector<Inode> inodes_;
+  std::deque<uint32_t> checksums_;
   std::vector<NodeId> slots_;  // open addressing by (parent, name); kNoNode is free
   Arena arena_;
 };
