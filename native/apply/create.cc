@@ -130,13 +130,24 @@ Status finish_special(const ApplyContext& context, const DirHandle& directory,
   return set_times(context, subject, attributes.mtime);
 }
 
+std::string device_numbers(uint32_t major, uint32_t minor) {
+  return std::to_string(major) + ":" + std::to_string(minor);
+}
+
 }  // namespace
 
 uint64_t take_create_nanoseconds() { return std::exchange(create_nanoseconds, 0); }
 
 Status create_file(const ApplyContext& context, const DirHandle& directory, std::string_view name,
                    const Attributes& attributes, uint64_t file_size,
-                   std::span<const DataPiece> pieces) {
+                   std::span<const DataPiece> pieces, uint32_t* checksum) {
+  if (checksum != nullptr) {
+    ContentChecksum content;
+    for (const DataPiece& piece : pieces) {
+      content.add(piece.file_offset, {piece.data, piece.size});
+    }
+    *checksum = content.finish(file_size);
+  }
   const bool plain = attributes.xattrs.empty() && context.umask_private &&
                      (attributes.mode & kSpecialBits) == 0 &&
                      !owner_differs(context, attributes, context.euid, context.egid);
@@ -156,22 +167,25 @@ Status create_file(const ApplyContext& context, const DirHandle& directory, std:
 }
 
 Result<FileWriter> FileWriter::open(const ApplyContext& context, DirRef directory,
-                                    std::string_view name, const Attributes& attributes) {
+                                    std::string_view name, const Attributes& attributes,
+                                    uint32_t* checksum) {
   OCIUNPACK_ASSIGN(UniqueFd fd, open_new(*directory, name, attributes.mode));
-  return FileWriter(context, std::move(directory), name, attributes, std::move(fd));
+  return FileWriter(context, std::move(directory), name, attributes, std::move(fd), checksum);
 }
 
 Status FileWriter::write(const DataPiece& piece) {
+  if (checksum_ != nullptr) content_.add(piece.file_offset, {piece.data, piece.size});
   return write_pieces(fd_.get(), Subject{*directory_, name_, fd_.get()}, {&piece, 1}, &end_);
 }
 
 bool FileWriter::clone_from(int from) {
-  if (::ioctl(fd_.get(), FICLONE, from) != 0) return false;
+  if (checksum_ != nullptr || ::ioctl(fd_.get(), FICLONE, from) != 0) return false;
   end_ = UINT64_MAX;
   return true;
 }
 
 Status FileWriter::finish(uint64_t file_size) {
+  if (checksum_ != nullptr) *checksum_ = content_.finish(file_size);
   const Subject subject{*directory_, name_, fd_.get()};
   return finish_file(*context_, subject, std::move(fd_), attributes_, end_, file_size);
 }
@@ -189,13 +203,20 @@ Status create_symlink(const ApplyContext& context, const DirHandle& directory,
   return finish_special(context, directory, name, attributes, /*has_mode=*/false);
 }
 
+Status check_device(const ApplyContext& context, const std::string& path, uint32_t major,
+                    uint32_t minor) {
+  if (context.policies.devices != DeviceMode::kError) return {};
+  return input_error(
+      Code::ERR_DEVICE, "mknod", path,
+      "the layer has a device " + device_numbers(major, minor) + " (devices: 'error')");
+}
+
 Status create_device(const ApplyContext& context, const DirHandle& directory, std::string_view name,
                      mode_t type, uint32_t major, uint32_t minor, const Attributes& attributes) {
-  const std::string numbers = std::to_string(major) + ":" + std::to_string(minor);
   if (context.policies.devices == DeviceMode::kError) {
-    return input_error(Code::ERR_DEVICE, "mknod", path_in(directory, name),
-                       "the layer has a device " + numbers + " (devices: 'error')");
+    return check_device(context, path_in(directory, name), major, minor);
   }
+  const std::string numbers = device_numbers(major, minor);
   if (sys::mknodat(directory.fd.get(), CName(name).c_str(), type | (attributes.mode & 0777),
                    makedev(major, minor)) != 0) {
     const int error = errno;

@@ -77,30 +77,37 @@ bool owner_differs(const ApplyContext& context, const Attributes& attributes, ui
   return attributes.uid != uid || attributes.gid != gid;
 }
 
-Status set_owner(const ApplyContext& context, const Subject& subject,
-                 const Attributes& attributes) {
-  uint32_t uid = attributes.uid;
-  uint32_t gid = attributes.gid;
-  switch (context.policies.ownership) {
+Result<std::optional<Owner>> stored_owner(const Policies& policies, const Attributes& attributes,
+                                          const std::string& path) {
+  switch (policies.ownership) {
     case Ownership::kIgnore:
-      context.notes->add({"ownership-ignored", subject.path(), owner_text(attributes)});
-      return {};
-    case Ownership::kMap: {
-      const auto mapped_uid = map_id(context.policies.uid_map, uid);
-      const auto mapped_gid = map_id(context.policies.gid_map, gid);
-      if (!mapped_uid || !mapped_gid) {
-        return input_error(Code::ERR_OWNERSHIP, "chown", subject.path(),
-                           owner_text(attributes) + " is in no range of the " +
-                               (mapped_uid ? "gid" : "uid") + " map");
-      }
-      uid = *mapped_uid;
-      gid = *mapped_gid;
-      if (uid == context.euid && gid == context.egid) return {};
-      break;
-    }
+      return std::optional<Owner>();
     case Ownership::kApply:
       break;
+    case Ownership::kMap: {
+      const auto uid = map_id(policies.uid_map, attributes.uid);
+      const auto gid = map_id(policies.gid_map, attributes.gid);
+      if (!uid || !gid) {
+        return input_error(
+            Code::ERR_OWNERSHIP, "chown", path,
+            owner_text(attributes) + " is in no range of the " + (uid ? "gid" : "uid") + " map");
+      }
+      return std::optional(Owner{*uid, *gid});
+    }
   }
+  return std::optional(Owner{attributes.uid, attributes.gid});
+}
+
+Status set_owner(const ApplyContext& context, const Subject& subject,
+                 const Attributes& attributes) {
+  OCIUNPACK_ASSIGN(const auto owner, stored_owner(context.policies, attributes, subject.path()));
+  if (!owner) {
+    context.notes->add({"ownership-ignored", subject.path(), owner_text(attributes)});
+    return {};
+  }
+  const auto [uid, gid] = *owner;
+  const bool mapped = context.policies.ownership == Ownership::kMap;
+  if (mapped && uid == context.euid && gid == context.egid) return {};
   if (call_chown(subject, uid, gid) == 0) return {};
   const int error = errno;
   if (error != EPERM && error != EINVAL) {
@@ -115,33 +122,40 @@ Status set_owner(const ApplyContext& context, const Subject& subject,
   return failed;
 }
 
+StoredXattr stored_xattr(const Policies& policies, std::string_view name) {
+  using Fate = StoredXattr::Fate;
+  // Labels and ACLs of the host that packed the layer mean nothing on this one.
+  if (name == "security.selinux" || name == "system.nfs4_acl") return {Fate::kDropped, {}};
+  if (!is_overlay_xattr(name)) return {Fate::kKept, std::string(name)};
+  if (policies.overlay_xattrs == OverlayXattrs::kStrip) return {Fate::kDropped, {}};
+  if (policies.overlay_xattrs == OverlayXattrs::kError) return {Fate::kRefused, {}};
+  // overlayfs.rst, "Nesting overlayfs mounts": one `overlay.` more than the mount itself reads.
+  const size_t prefix = name.find("overlay.") + std::string_view("overlay.").size();
+  std::string escaped(name.substr(0, prefix));
+  escaped.append("overlay.").append(name.substr(prefix));
+  return {Fate::kEscaped, std::move(escaped)};
+}
+
 Result<std::string> stored_xattr_name(const ApplyContext& context, std::string_view name,
                                       const std::string& path) {
-  if (name == "security.selinux" || name == "system.nfs4_acl") {
-    // Labels and ACLs of the host that packed the layer mean nothing on this one.
-    context.notes->add({"xattr-dropped", path, std::string(name)});
-    return std::string();
-  }
-  if (!is_overlay_xattr(name)) return std::string(name);
-  switch (context.policies.overlay_xattrs) {
-    case OverlayXattrs::kStrip:
+  StoredXattr stored = stored_xattr(context.policies, name);
+  switch (stored.fate) {
+    case StoredXattr::Fate::kKept:
+      break;
+    case StoredXattr::Fate::kDropped:
       context.notes->add({"xattr-dropped", path, std::string(name)});
-      return std::string();
-    case OverlayXattrs::kError:
+      break;
+    case StoredXattr::Fate::kRefused:
       return input_error(
           Code::ERR_OVERLAY_XATTR, "xattr", path,
           std::string(name) +
               " would act on overlayfs itself (overlayXattrs: 'error'); use 'escape' "
               "or 'strip'");
-    case OverlayXattrs::kEscape:
+    case StoredXattr::Fate::kEscaped:
+      context.notes->add({"xattr-escaped", path, std::string(name) + " as " + stored.name});
       break;
   }
-  // overlayfs.rst, "Nesting overlayfs mounts": one `overlay.` more than the mount itself reads.
-  const size_t prefix = name.find("overlay.") + std::string_view("overlay.").size();
-  std::string escaped(name.substr(0, prefix));
-  escaped.append("overlay.").append(name.substr(prefix));
-  context.notes->add({"xattr-escaped", path, std::string(name) + " as " + escaped});
-  return escaped;
+  return std::move(stored.name);
 }
 
 Status set_xattrs(const ApplyContext& context, const Subject& subject,
@@ -161,6 +175,19 @@ Status set_xattrs(const ApplyContext& context, const Subject& subject,
     if (stored.empty()) continue;
     if (call_setxattr(subject, stored, value) != 0) {
       OCIUNPACK_TRY(xattr_failed(context, subject, stored, errno, special));
+    }
+  }
+  return {};
+}
+
+Status check_attributes(const ApplyContext& context, const std::string& path,
+                        const Attributes& attributes) {
+  OCIUNPACK_TRY(stored_owner(context.policies, attributes, path));
+  for (const auto& [name, value] : attributes.xattrs) {
+    if (name == "SCHILY.acl.access" || name == "SCHILY.acl.default") {
+      OCIUNPACK_TRY(encode_posix_acl(value, path));
+    } else {
+      OCIUNPACK_TRY(stored_xattr_name(context, name, path));
     }
   }
   return {};

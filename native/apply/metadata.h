@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,15 @@ struct Subject {
 bool owner_differs(const ApplyContext& context, const Attributes& attributes, uint32_t uid,
                    uint32_t gid);
 
+struct Owner {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+// The owner that the policy `ownership` gives; nothing where that leaves everything as it is.
+// ERR_OWNERSHIP where no id map has it.
+Result<std::optional<Owner>> stored_owner(const Policies& policies, const Attributes& attributes,
+                                          const std::string& path);
+
 // Sets the owner as the policy `ownership` says.
 Status set_owner(const ApplyContext& context, const Subject& subject, const Attributes& attributes);
 
@@ -36,8 +46,21 @@ Status set_owner(const ApplyContext& context, const Subject& subject, const Attr
 Status set_xattrs(const ApplyContext& context, const Subject& subject,
                   std::span<const Xattr> xattrs);
 
+// Refuses and notes what set_owner() and set_xattrs() would, as far as no file system is needed to
+// know it.
+Status check_attributes(const ApplyContext& context, const std::string& path,
+                        const Attributes& attributes);
+
 // Sets atime and mtime to `mtime`, clamped (and noted) to what the file system can store.
 Status set_times(const ApplyContext& context, const Subject& subject, Timestamp mtime);
+
+// What the policies make of a layer's xattr.
+struct StoredXattr {
+  enum class Fate : uint8_t { kKept, kEscaped, kDropped, kRefused };
+  Fate fate = Fate::kKept;
+  std::string name;  // as it is stored; empty where it is not
+};
+StoredXattr stored_xattr(const Policies& policies, std::string_view name);
 
 // The name under which a layer's xattr is stored, or empty when it is not stored at all (noted).
 // ERR_OVERLAY_XATTR by policy.

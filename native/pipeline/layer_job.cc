@@ -151,11 +151,13 @@ void LayerJob::replan(std::shared_ptr<Settling> settling, std::shared_ptr<const 
         "'replace'"));
     return;
   }
-  auto root = pass_->directory(kRootNode);
-  Status cleared = root.ok() ? remove_children(*root.value()) : Status(std::move(root).error());
-  if (!cleared.ok()) {
-    settling->on_settled(std::move(cleared).error());
-    return;
+  if (!options_.dry) {
+    auto root = pass_->directory(kRootNode);
+    Status cleared = root.ok() ? remove_children(*root.value()) : Status(std::move(root).error());
+    if (!cleared.ok()) {
+      settling->on_settled(std::move(cleared).error());
+      return;
+    }
   }
   notes_.take();
   settling->replanned = true;
@@ -170,6 +172,10 @@ void LayerJob::replan(std::shared_ptr<Settling> settling, std::shared_ptr<const 
 
 Result<SettleResult> LayerJob::finish_settle(const Settling& settling, SettlePlan plan) {
   const auto start = Clock::now();
+  if (options_.dry) {
+    OCIUNPACK_TRY(save_tree(settling));
+    return settled(settling, std::move(plan), UniqueFd(), start);
+  }
   UniqueFd flat_root;
   if (options_.format == Format::kFlat && !settling.options.flat_root.empty()) {
     OCIUNPACK_ASSIGN(flat_root, open_path(settling.options.flat_root));
@@ -179,14 +185,22 @@ Result<SettleResult> LayerJob::finish_settle(const Settling& settling, SettlePla
     OCIUNPACK_TRY(merge_flat(pass_->context(), *pass_->tree(), options_.directory,
                              settling.below.get(), settling.options.flat_root));
   }
-  if (!settling.options.index_path.empty()) {
-    OCIUNPACK_TRY(save_index(*pass_->tree(), settling.options.index_path));
-  }
-  SettleResult result;
+  OCIUNPACK_TRY(save_tree(settling));
   if (!flat_root.valid()) {
     OCIUNPACK_ASSIGN(flat_root, open_path(options_.directory));
   }
-  result.tree = std::make_shared<TreeView>(pass_->tree(), std::move(flat_root), settling.below);
+  return settled(settling, std::move(plan), std::move(flat_root), start);
+}
+
+Status LayerJob::save_tree(const Settling& settling) const {
+  if (settling.options.index_path.empty()) return {};
+  return save_index(*pass_->tree(), settling.options.index_path);
+}
+
+SettleResult LayerJob::settled(const Settling& settling, SettlePlan plan, UniqueFd directory,
+                               Clock::time_point start) {
+  SettleResult result;
+  result.tree = std::make_shared<TreeView>(pass_->tree(), std::move(directory), settling.below);
   result.replanned = settling.replanned;
   result.layer = pass_->result();
   result.notes = notes_.take();

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "pipeline/layer_options.h"
 #include "pipeline/layer_pass.h"
@@ -54,6 +55,9 @@ class LayerJob : public std::enable_shared_from_this<LayerJob> {
   void run_settle(std::shared_ptr<Settling> settling);
   void replan(std::shared_ptr<Settling> settling, std::shared_ptr<const TreeView> lower);
   Result<SettleResult> finish_settle(const Settling& settling, SettlePlan plan);
+  Status save_tree(const Settling& settling) const;
+  SettleResult settled(const Settling& settling, SettlePlan plan, UniqueFd directory,
+                       Clock::time_point start);
   bool cancelled();
   void set_busy(bool busy);
   bool can_replay() const;

@@ -41,6 +41,7 @@ struct StreamSource {
 struct LayerOptions {
   std::variant<PathSource, FdSource, StreamSource> source;
   std::string directory;  // an existing, empty directory of ours; the host's path, absolute
+  bool dry = false;       // only read, check and plan: there is no directory, nothing is written
   Format format = Format::kOverlay;
   bool has_lower = false;         // layers lie below; settle() will be given their view
   std::optional<Digest> digest;   // of the blob as it is stored

@@ -178,6 +178,7 @@ Status LayerPass::open() {
   context_.euid = ::geteuid();
   context_.egid = ::getegid();
   context_.umask_private = Scheduler::instance().umask_private();
+  if (dry()) return {};
   directories_ = std::make_unique<DirCache>();
   OCIUNPACK_ASSIGN(DirRef root, prepare_root(context_, options_.directory));
   directories_->put(kRootNode, std::move(root));
@@ -348,7 +349,11 @@ Result<LayerPass::Next> LayerPass::drained() {
   cached_directory_.reset();
   cached_parent_ = kNoNode;
   state_ = State::kFinishing;
-  if (directories_finished()) finish_directories();
+  if (dry()) {
+    OCIUNPACK_TRY(check_directories());
+  } else if (directories_finished()) {
+    finish_directories();
+  }
   return Next::kAgain;
 }
 

@@ -62,6 +62,9 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   // not when the last task that knows this pass is destroyed on its worker.
   void release();
 
+  // Nothing is made or written, and there are no directories; the tree alone comes out of it.
+  bool dry() const { return options_.dry; }
+
   // After the end:
   const std::shared_ptr<LayerTree>& tree() const { return tree_; }
   Planner& planner() { return *planner_; }
@@ -105,6 +108,9 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   Result<Next> drained();
   Status check_digests();
   void finish_directories();
+  Status check_directories() const;
+  Status check_storable(NodeId id) const;
+  Status carry_out_dry(const PlanStep& step);
   Result<DirRef> parent_directory(NodeId id);
   void post_drain(bool is_write, Task task);
   void post_write(Strand& strand, Task task);
@@ -157,6 +163,7 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   std::shared_ptr<StreamedFile> streamed_;  // the open file, once it goes on in the next slab
   std::shared_ptr<Strand> streamed_strand_;
   std::vector<DataPiece> streamed_pieces_;
+  ContentChecksum dry_content_;  // of the open file of a dry pass
   struct Link {
     NodeId source;
     NodeId node;

@@ -5,6 +5,7 @@
 
 #include "apply/directory.h"
 #include "apply/link.h"
+#include "apply/metadata.h"
 #include "apply/remove.h"
 #include "pipeline/layer_pass.h"
 
@@ -43,7 +44,7 @@ Status LayerPass::parse() {
         end_entry();
         break;
       case TarReader::Event::kNeedMore:
-        if (in_file_) stream_open_file();
+        if (in_file_ && !dry()) stream_open_file();
         flush_batch();
         slab_.reset();
         return {};
@@ -101,6 +102,7 @@ Status LayerPass::take_entry(const Entry& entry) {
 }
 
 Status LayerPass::carry_out(const PlanStep& step) {
+  if (dry()) return carry_out_dry(step);
   if (step.removed != kNoNode) {
     OCIUNPACK_TRY(make_links());
     cached_parent_ = kNoNode;
@@ -122,6 +124,8 @@ Status LayerPass::carry_out(const PlanStep& step) {
 
   OCIUNPACK_ASSIGN(DirRef parent, parent_directory(step.node));
   if (!batch_) batch_ = std::make_unique<WriteBatch>();
+  Inode& inode = tree_->inode_of(step.node);
+  if (inode.type == NodeType::kFile) inode.checksum = tree_->new_checksum();
   CreateOp op = make_op(step.node, std::move(parent));
   if (op.type == NodeType::kFile) {
     file_ = std::move(op);
@@ -129,6 +133,41 @@ Status LayerPass::carry_out(const PlanStep& step) {
     in_file_ = true;
   } else {
     batch_->add_op() = std::move(op);
+  }
+  return {};
+}
+
+// What a writer would refuse or note is refused or noted here; the content is summed up as it
+// comes.
+Status LayerPass::carry_out_dry(const PlanStep& step) {
+  if (step.kind != PlanStep::Kind::kCreate) return {};
+  Inode& inode = tree_->inode_of(step.node);
+  const bool is_device =
+      inode.type == NodeType::kCharDevice || inode.type == NodeType::kBlockDevice;
+  if (is_device)
+    OCIUNPACK_TRY(check_device(context_, tree_->path(step.node), inode.dev_major, inode.dev_minor));
+  OCIUNPACK_TRY(check_storable(step.node));
+  if (inode.type != NodeType::kFile) return {};
+  inode.checksum = tree_->new_checksum();
+  file_.size = inode.size;
+  file_.checksum = inode.checksum;
+  dry_content_ = {};
+  in_file_ = true;
+  return {};
+}
+
+Status LayerPass::check_storable(NodeId id) const {
+  const Inode& inode = tree_->inode_of(id);
+  const bool mapped = context_.policies.ownership == Ownership::kMap;
+  if (inode.xattrs.empty() && !mapped) return {};
+  return check_attributes(context_, tree_->path(id), attributes_of(inode));
+}
+
+// As finish_directories(), but that there are none.
+Status LayerPass::check_directories() const {
+  for (NodeId id = 0; id < tree_->node_count(); ++id) {
+    if (!tree_->is_directory(id) || tree_->node(id).implicit) continue;
+    OCIUNPACK_TRY(check_storable(id));
   }
   return {};
 }
@@ -144,6 +183,7 @@ CreateOp LayerPass::make_op(NodeId id, DirRef directory) const {
   op.dev_major = inode.dev_major;
   op.dev_minor = inode.dev_minor;
   op.size = inode.size;
+  op.checksum = inode.checksum;
   return op;
 }
 
@@ -162,7 +202,9 @@ void LayerPass::take_data(const TarReader::Event& event) {
     }
     const size_t size = static_cast<size_t>(std::min<uint64_t>(left, room));
     const DataPiece piece{data, size, extent.offset + extent_done_};
-    if (streamed_) {
+    if (dry()) {
+      dry_content_.add(piece.file_offset, {piece.data, piece.size});
+    } else if (streamed_) {
       streamed_pieces_.push_back(piece);
     } else {
       batch_->hold(slab_);
@@ -177,6 +219,10 @@ void LayerPass::take_data(const TarReader::Event& event) {
 void LayerPass::end_entry() {
   if (!in_file_) return;
   in_file_ = false;
+  if (dry()) {
+    *file_.checksum = dry_content_.finish(file_.size);
+    return;
+  }
   if (streamed_) {
     write_streamed(/*last=*/true);
     streamed_.reset();
