@@ -1,7 +1,7 @@
 # The addon, and the unit tests of native/ without Node. Sources are found by their folders.
 {
   "variables": {
-    "core_sources": ["<!@(python3 scripts/sources.py native/base native/source native/decode native/digest native/tar native/tree native/apply native/pipeline native/host)"],
+    "core_sources": ["<!@(python3 scripts/sources.py native/base native/source native/decode native/digest native/tar native/tree native/apply native/pipeline native/audit native/host)"],
     "openssl_fips%": ""
   },
   "target_defaults": {

@@ -56,6 +56,8 @@ std::vector<IdMap> read_id_map(Fields& policies, const char* field) {
   return map;
 }
 
+}  // namespace
+
 void read_policies(Fields fields, LayerOptions* options) {
   Policies& policies = options->policies;
   options->plan.symlink_parents =
@@ -81,6 +83,8 @@ void read_policies(Fields fields, LayerOptions* options) {
   policies.uid_map = read_id_map(fields, "uidMap");
   policies.gid_map = read_id_map(fields, "gidMap");
 }
+
+namespace {
 
 template <typename T>
 void read_limit(Fields& fields, const char* field, T* limit) {
@@ -111,16 +115,20 @@ std::optional<Digest> read_digest(Fields& fields, const char* field) {
 
 }  // namespace
 
+Format read_format(Fields& fields) {
+  return fields.choice<Format>("format", {{"overlay", Format::kOverlay},
+                                          {"overlay-userxattr", Format::kOverlayUserxattr},
+                                          {"aufs", Format::kAufs},
+                                          {"flat", Format::kFlat}});
+}
+
 std::optional<LayerOptions> read_layer_options(Napi::Value value) {
   Fields fields(value, "options");
   LayerOptions options;
   read_source(fields.object("source"), &options);
-  options.directory = fields.text("directory");
-  options.format =
-      fields.choice<Format>("format", {{"overlay", Format::kOverlay},
-                                       {"overlay-userxattr", Format::kOverlayUserxattr},
-                                       {"aufs", Format::kAufs},
-                                       {"flat", Format::kFlat}});
+  options.dry = fields.has("dry") && fields.boolean("dry");
+  if (!options.dry) options.directory = fields.text("directory");
+  options.format = read_format(fields);
   options.has_lower = fields.boolean("hasLower");
   options.digest = read_digest(fields, "digest");
   options.size = fields.optional_number("size");

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "addon/audit_functions.h"
 #include "addon/environment.h"
 #include "addon/errors.h"
 #include "addon/host_functions.h"
@@ -189,6 +190,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("tryLock", try_lock);
   add_host_functions(env, exports);
   add_tree_functions(env, exports);
+  add_audit_functions(env, exports);
   return exports;
 }
 
