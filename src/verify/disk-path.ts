@@ -43,6 +43,11 @@ function candidates(told: string): (string | Buffer)[] {
   return [told, Buffer.concat(pieces)];
 }
 
+/** The bytes that a path as it is told most likely stands for, where nothing lies there to tell. */
+export function decodeTold(told: string): Buffer {
+  return Buffer.from(candidates(told).at(-1) as string);
+}
+
 /** The directory that `path` lies in; undefined for the root. */
 export function parentOf(path: string): string | undefined {
   return path === '' ? undefined : path.slice(0, Math.max(0, path.lastIndexOf('/')));

@@ -11,8 +11,15 @@ export { type AuditLayerOptions, auditLayer, type LayerAudit } from './audit-lay
 export { findFile } from './disk-path.js';
 export { type Audited, findingsOf } from './findings.js';
 export { type Answer, type ChainNode, Oracle, type OracleOptions } from './oracle.js';
+export { areMarks, type DirectoryTime, markFunctions, repairMarks } from './repair-marks.js';
 export { summarize } from './report.js';
+export { ShellScript } from './shell-script.js';
 export { signaturesOf } from './signatures.js';
+export {
+  type AuditStructureLayer,
+  type AuditStructureOptions,
+  auditStructure,
+} from './structure.js';
 export {
   type AuditSource,
   type Difference,

@@ -1,7 +1,7 @@
 // A real containerd with a root of its own, filled with small images: what src/containerd reads is compared with what
 // `ctr` says.
 
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { ContainerdDaemon } from '../../src/bench/peers/containerd-daemon.js';
 import { runProcess, which } from '../../src/bench/process.js';
@@ -48,14 +48,30 @@ export class TestContainerd {
     return lines.map((line) => line.trim().split(/\s+/));
   }
 
+  /** How ctr reaches it, for a script. */
+  get command(): string {
+    return `ctr --address ${this.#daemon.socket}`;
+  }
+
   /** Imports {@link layers}, unpacked, as `NAME:latest`; the layout that it came from. */
   async importImage(namespace: string, name: string): Promise<string> {
     const layout = path.join(this.#home, `layout-${namespace}`);
     await writeImage(layout, layers, ['gzip', 'none']);
-    const archive = `${layout}.tar`;
-    await runProcess('tar', ['-C', layout, '-cf', archive, '.']);
-    await this.ctr(namespace, 'images', 'import', '--base-name', name, archive);
+    await this.importLayout(namespace, name, layout);
     return layout;
+  }
+
+  /** Imports a layout's image, unpacked unless `options` say otherwise, as `NAME:TAG`. */
+  async importLayout(
+    namespace: string,
+    name: string,
+    layout: string,
+    ...options: string[]
+  ): Promise<void> {
+    const archive = path.join(this.#home, 'import.tar');
+    await runProcess('tar', ['-C', layout, '-cf', archive, '.']);
+    await this.ctr(namespace, 'images', 'import', ...options, '--base-name', name, archive);
+    await rm(archive);
   }
 }
 

@@ -1,0 +1,144 @@
+// Where containerd's applier, undamaged, leaves something else on the disk than ours does. From its pkg/archive/tar.go,
+// tar_unix.go, tar_opts_linux.go, time.go and core/diff/apply/apply_linux.go, 1.3 to 2.x. Each rule takes the fields
+// out of a difference that it explains; what nothing explains is a finding.
+
+import type { Difference, EntryFacts, Note } from '../native/index.js';
+import { findFile } from '../verify/index.js';
+
+/** What the rules need to know of the layer. */
+export interface AppliedLayer {
+  snapshotter: string;
+  /** Directories of the layers below, topmost first. */
+  lowers: readonly string[];
+  /** What reading the blob has told. */
+  notes: readonly Note[];
+  /** Whether containerd runs in a user namespace, where it makes no devices. */
+  inUserNamespace: boolean;
+}
+
+/** A difference with what is left of it; undefined for nothing. */
+type Rest = Difference | undefined;
+
+/** The seconds of 2262-04-11T23:47:16Z, Go's latest time as a number of nanoseconds. */
+const latestSeconds = 9_223_372_036;
+
+/** The differences that are not of containerd's making. */
+export async function acceptApplied(
+  differences: readonly Difference[],
+  layer: AppliedLayer,
+): Promise<Difference[]> {
+  const dropped = droppedWhiteouts(layer.notes);
+  const rest: Difference[] = [];
+  for (const difference of differences) {
+    const left = await unexplained(difference, layer, dropped);
+    if (left !== undefined) {
+      rest.push(left);
+    }
+  }
+  return rest;
+}
+
+async function unexplained(
+  difference: Difference,
+  layer: AppliedLayer,
+  dropped: ReadonlySet<string>,
+): Promise<Rest> {
+  const { path, expected, found, fields } = difference;
+  if (expected === null) {
+    // It writes every whiteout, also one that hides nothing, which we leave out.
+    return found?.type === 'whiteout' && dropped.has(path) ? undefined : difference;
+  }
+  if (found === null) {
+    const isDevice = expected.type === 'char' || expected.type === 'block';
+    return isDevice && layer.inUserNamespace ? undefined : difference;
+  }
+  if (fields.includes('type') || fields.includes('unreadable')) {
+    return difference;
+  }
+  const inherited =
+    path === '' || expected.implicit === true
+      ? await inheritedFields(path, found, layer)
+      : new Set<string>();
+  const left = fields.filter(
+    (field) =>
+      !inherited.has(field) &&
+      !(field === 'mtime' && isOtherTime(expected, found, layer)) &&
+      !(field.startsWith('xattr:') && isOtherXattr(field.slice('xattr:'.length), expected, found)),
+  );
+  return left.length === 0 ? undefined : { ...difference, fields: left };
+}
+
+/**
+ * Fields of a directory whose attributes no entry prescribes, where they are what containerd gives it: those of the
+ * topmost lower layer that has the path, hidden or not, or 0755 of root. The entry of the layer's root is passed over.
+ */
+async function inheritedFields(
+  path: string,
+  found: EntryFacts,
+  { lowers }: AppliedLayer,
+): Promise<Set<string>> {
+  // Its time is that of the last name that was put into it.
+  const fields = new Set(['mtime']);
+  let isPlain = found.mode === 0o755 && found.uid === 0 && found.gid === 0;
+  for (const lower of isPlain ? [] : lowers) {
+    const file = await findFile(lower, path);
+    if (file?.stats.isDirectory()) {
+      const { mode, uid, gid } = file.stats;
+      isPlain ||=
+        (Number(mode) & 0o7777) === found.mode &&
+        Number(uid) === found.uid &&
+        Number(gid) === found.gid;
+    }
+  }
+  if (isPlain) {
+    fields.add('mode');
+    fields.add('owner');
+    for (const name of ['system.posix_acl_access', 'system.posix_acl_default']) {
+      fields.add(`xattr:${name}`);
+    }
+  }
+  return fields;
+}
+
+function isOtherTime(expected: EntryFacts, found: EntryFacts, { snapshotter }: AppliedLayer) {
+  // The native snapshotter copies the layer below, whose directories get the time of copying.
+  if (snapshotter === 'native' && expected.type === 'directory') {
+    return true;
+  }
+  // boundTime: what is before 1970 or after 2262 becomes 1970.
+  const isBeyond = expected.mtimeSeconds < 0 || expected.mtimeSeconds >= latestSeconds;
+  return isBeyond && found.mtimeSeconds === 0 && found.mtimeNanoseconds === 0;
+}
+
+function isOtherXattr(name: string, expected: EntryFacts, found: EntryFacts): boolean {
+  const escaped = (one: string) => one.replace(/^(user|trusted)\.overlay\./, '$1.overlay.overlay.');
+  if (found.xattrs[name] === undefined) {
+    // setxattr passes `trusted.` over; ACLs as text and LIBARCHIVE's xattrs are records that it does not know.
+    if (name.startsWith('trusted.overlay.overlay.') || name.startsWith('system.posix_acl_')) {
+      return true;
+    }
+    const plain = name.replace(/^user\.overlay\.overlay\./, 'user.overlay.');
+    return (
+      (name.startsWith('trusted.') && !name.startsWith('trusted.overlay.')) ||
+      (plain !== name && found.xattrs[plain] === expected.xattrs[name])
+    );
+  }
+  // What the layer calls `user.overlay.` it writes as it is, without escaping it.
+  return (
+    expected.xattrs[name] === undefined &&
+    name.startsWith('user.overlay.') &&
+    expected.xattrs[escaped(name)] === found.xattrs[name]
+  );
+}
+
+/** Paths of whiteouts that the layer has and that hide nothing. */
+function droppedWhiteouts(notes: readonly Note[]): Set<string> {
+  const paths = new Set<string>();
+  for (const { kind, path } of notes) {
+    if (kind === 'whiteout-dropped') {
+      paths.add(path);
+      paths.add(path.replace(/(^|\/)\.wh\.([^/]+)$/, '$1$2'));
+    }
+  }
+  return paths;
+}

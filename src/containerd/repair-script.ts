@@ -1,0 +1,181 @@
+// The commands by which an operator can put right what verifying a containerd found. They are printed, never run: who
+// uses the images must be stopped first, and only the operator knows what may be. Marks are put right in place; where
+// more is wrong, the snapshots are removed and unpacked again, by containerd, from its content store.
+
+import {
+  areMarks,
+  type DirectoryTime,
+  markFunctions,
+  repairMarks,
+  ShellScript,
+  type SnapshotAudit,
+} from '../verify/index.js';
+import type { NamespaceChains, UnpackedChain } from './chains.js';
+import type { ContainerdSnapshot } from './records.js';
+import type { ContainerdVerification } from './verify.js';
+
+/** A POSIX shell script; one that does nothing where nothing was found. */
+export async function containerdRepairScript({
+  report,
+  namespaces,
+  times,
+}: ContainerdVerification): Promise<string> {
+  const script = new ShellScript();
+  script.add('#!/bin/sh');
+  script.comment(
+    `Repairs what oci-unpack verify found in ${report.root}. Read it before you run it: nothing has been changed so far.`,
+  );
+  script.comment(
+    'CTR is the command that reaches this containerd: CTR="ctr --address /run/k3s/containerd/containerd.sock".',
+  );
+  const damaged = report.snapshots.filter((one) => one.findings.length + one.moreFindings > 0);
+  if (damaged.length === 0) {
+    script.comment('Nothing was found.');
+    return script.toString();
+  }
+  script.add('set -eu', ...functions, ...markFunctions, '');
+  const byDirectory = new Map(damaged.map((one) => [one.directory, one]));
+  for (const namespace of namespaces) {
+    for (const snapshotter of new Set(namespace.chains.map((chain) => chain.snapshotter))) {
+      await repairSnapshotter(script, namespace, snapshotter, byDirectory, times);
+    }
+  }
+  const root = script.word(report.root);
+  script.add('', `say 'Done. See that it is clean: oci-unpack verify --containerd '${root}`);
+  return script.toString();
+}
+
+const functions = `: "\${CTR:=ctr}"
+say() { printf '%s\\n' "$*"; }
+die() { printf 'stopped: %s\\n' "$*" >&2; exit 1; }
+# in_use NAMESPACE SNAPSHOTTER SNAPSHOT CONTAINER: something stands on a snapshot that must go. With STOP_CONTAINERS=yes it
+# is removed, and with it what the container has written.
+in_use() {
+  $CTR -n "$1" snapshots --snapshotter "$2" info "$3" >/dev/null 2>&1 || return 0
+  [ "\${STOP_CONTAINERS-}" = yes ] ||
+    die "snapshot $3 of container \${4:-(none)} is in use; remove it, or set STOP_CONTAINERS=yes"
+  if [ -n "$4" ]; then
+    $CTR -n "$1" tasks rm -f -- "$4" >/dev/null 2>&1 || :
+    $CTR -n "$1" containers rm --keep-snapshot -- "$4" >/dev/null 2>&1 || :
+  fi
+  $CTR -n "$1" snapshots --snapshotter "$2" rm -- "$3"
+}
+# drop NAMESPACE SNAPSHOTTER SNAPSHOT: removes it, if that was not done before.
+drop() {
+  $CTR -n "$1" snapshots --snapshotter "$2" info "$3" >/dev/null 2>&1 || return 0
+  $CTR -n "$1" snapshots --snapshotter "$2" rm -- "$3"
+}
+# unpack NAMESPACE SNAPSHOTTER PLATFORM IMAGE: has containerd unpack it out of its content store, by a look at it.
+unpack() {
+  say "unpacking $4"
+  if [ "$2" = overlayfs ]; then
+    look=$(mktemp -d)
+    $CTR -n "$1" images mount --platform "$3" -- "$4" "$look" >/dev/null
+    $CTR -n "$1" images unmount --rm "$look" >/dev/null
+    rmdir "$look"
+  else
+    $CTR -n "$1" images export --platform "$3" -- - "$4" | $CTR -n "$1" images import --snapshotter "$2" --platform "$3" -
+  fi
+}`.split('\n');
+
+async function repairSnapshotter(
+  script: ShellScript,
+  namespace: NamespaceChains,
+  snapshotter: string,
+  damaged: ReadonlyMap<string, SnapshotAudit>,
+  times: ReadonlyMap<string, readonly DirectoryTime[]>,
+): Promise<void> {
+  const snapshots = namespace.snapshots.filter((one) => one.snapshotter === snapshotter);
+  const doomed = new Set<string>();
+  for (const { key, stored } of snapshots) {
+    const audit = damaged.get(stored?.directory ?? '');
+    if (audit === undefined || stored?.directory === undefined) {
+      continue;
+    }
+    if (areMarks(audit.findings) && audit.moreFindings === 0) {
+      script.comment(`Snapshot ${key} of namespace ${namespace.namespace}: its marks, in place.`);
+      const short = stored.directory.split('/').slice(-2).join('/');
+      const [directory, other] = [script.word(stored.directory), script.word(short)];
+      script.add(
+        `! mounted ${directory} ${other} || [ "\${FORCE-}" = yes ] ||`,
+        `  die ${directory}' is mounted: stop the containers on it, or set FORCE=yes and restart them afterwards'`,
+      );
+      await repairMarks(
+        script,
+        audit.findings,
+        stored.directory,
+        'overlay',
+        times.get(stored.directory),
+      );
+      script.add('');
+    } else {
+      doomed.add(key);
+    }
+  }
+  if (doomed.size > 0) {
+    remake(script, namespace, snapshotter, snapshots, doomed);
+  }
+}
+
+/** Removes the snapshots and all on top of them, and has the images unpacked again. */
+function remake(
+  script: ShellScript,
+  { namespace, chains, containers }: NamespaceChains,
+  snapshotter: string,
+  snapshots: readonly ContainerdSnapshot[],
+  damaged: ReadonlySet<string>,
+): void {
+  const depths = depthsAbove(snapshots, damaged);
+  const doomed = snapshots
+    .filter(({ key }) => depths.has(key))
+    .sort((a, b) => (depths.get(b.key) ?? 0) - (depths.get(a.key) ?? 0));
+  script.comment(
+    `Namespace ${namespace}, snapshotter ${snapshotter}: ${damaged.size} of the snapshots cannot be put right in place. They go, with all that stands on them, and are unpacked again.`,
+  );
+  for (const { key, stored } of doomed) {
+    if (stored?.kind !== 'committed') {
+      const container = containers.find((one) => one.snapshotKey === key)?.id ?? '';
+      script.run('in_use', namespace, snapshotter, key, container);
+    }
+  }
+  for (const { key, stored } of doomed) {
+    if (stored?.kind === 'committed') {
+      script.run('drop', namespace, snapshotter, key);
+    }
+  }
+  const again = chains.filter(
+    (chain) =>
+      chain.snapshotter === snapshotter && chain.snapshots.some(({ key }) => depths.has(key)),
+  );
+  for (const { image, manifest } of oneOfEach(again)) {
+    script.run('unpack', namespace, snapshotter, manifest.platform, image.name);
+  }
+  script.add('');
+}
+
+/** The snapshots and all on top of them, with how far above the bottom they are. */
+function depthsAbove(
+  snapshots: readonly ContainerdSnapshot[],
+  keys: ReadonlySet<string>,
+): Map<string, number> {
+  const byKey = new Map(snapshots.map((one) => [one.key, one]));
+  const depths = new Map<string, number>();
+  for (const { key } of snapshots) {
+    const chain = [];
+    for (let at = byKey.get(key); at !== undefined; at = byKey.get(at.parent)) {
+      chain.push(at.key);
+      if (chain.length > snapshots.length) {
+        break; // A cycle, in a damaged database.
+      }
+    }
+    if (chain.some((one) => keys.has(one))) {
+      depths.set(key, chain.length);
+    }
+  }
+  return depths;
+}
+
+/** One chain for each manifest: other names of it need not be unpacked again. */
+function oneOfEach(chains: readonly UnpackedChain[]): UnpackedChain[] {
+  return [...new Map(chains.map((chain) => [chain.manifest.digest, chain])).values()];
+}
