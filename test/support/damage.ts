@@ -112,9 +112,20 @@ export class Damager {
     );
   }
 
-  /** Does a damage of the kind; undefined where the layer has nothing of the sort. */
-  async damage(kind: DamageKind, random: Random): Promise<Damage | undefined> {
-    const candidates = this.candidates(kind);
+  /**
+   * Does a damage of the kind; undefined where the layer has nothing of the sort.
+   *
+   * @param mayTouch whether a path may be chosen, for damages that must not meet
+   */
+  async damage(
+    kind: DamageKind,
+    random: Random,
+    mayTouch: (path: string) => boolean = () => true,
+  ): Promise<Damage | undefined> {
+    const candidates = this.candidates(kind).filter(
+      ({ path, inode }) =>
+        mayTouch(path) && (this.#links.get(inode) ?? []).every((name) => mayTouch(name)),
+    );
     if (candidates.length === 0) {
       return undefined;
     }
@@ -249,9 +260,10 @@ export class Damager {
       case 'missing-entry': {
         const prefix = `${entry.path}/`;
         const below = [...this.#tree.keys()].filter((path) => path.startsWith(prefix));
+        // The directory stands for what is in it.
         return {
           path: entry.path,
-          paths: [entry.path, ...below].map((path) => [path]),
+          paths: [[entry.path, ...below]],
           changes: [['rename', at, stash]],
           undo: [['rename', stash, at]],
         };
