@@ -2,15 +2,17 @@
 // npm run soak: the long forms of the tests that kill and cut the power: 500 kills, 100 power losses for each file
 // system. npm run soak -- kill, or -- power-loss: only those. SEED=N repeats a run. npm run soak -- faults: every call of
 // the store fails in its turn, which takes an hour and more; FAULTS=PATTERN takes some, FAULT_LOG=FILE keeps what is found.
+// npm run soak -- containerd: 50 damages of each kind to a real containerd, with CORPUS=DIR of the OCI layouts there too.
 
 import { join } from 'node:path';
 import { root, runHere, script } from './lib/process.mjs';
 import { setup } from './lib/setup.mjs';
 import { testSetup } from './test-setup.mjs';
 
+const elsewhere = { containerd: 'test/containerd/damage.test.ts' };
 const names = process.argv.slice(2);
 const files = (names.length > 0 ? names : ['kill', 'power-loss']).map(
-  (name) => `test/store/${name}.test.ts`,
+  (name) => elsewhere[name] ?? `test/store/${name}.test.ts`,
 );
 
 await script(async () => {

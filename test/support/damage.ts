@@ -79,6 +79,7 @@ export class Damager {
   readonly #directory: string;
   readonly #tree: Tree;
   readonly #options: DamagerOptions;
+  #stashes = 0;
   readonly #links = new Map<string, string[]>();
   readonly #withoutMarks: Set<string>;
 
@@ -229,7 +230,8 @@ export class Damager {
     const entry = random.pick(candidates);
     const at = `/${entry.path}`;
     // Beside the directory, on the same file system.
-    const stash = '.stash';
+    this.#stashes++;
+    const stash = `.stash-${this.#stashes}`;
     const restoreTime: Change = ['utime', at, String(entry.mtime)];
     const replaced = (...made: Change[]): Plan => ({
       path: entry.path,
