@@ -9,10 +9,10 @@ import { root, runHere, script } from './lib/process.mjs';
 import { setup } from './lib/setup.mjs';
 import { testSetup } from './test-setup.mjs';
 
-const elsewhere = { containerd: 'test/containerd/damage.test.ts' };
+const elsewhere = new Map([['containerd', 'test/containerd/damage.test.ts']]);
 const names = process.argv.slice(2);
 const files = (names.length > 0 ? names : ['kill', 'power-loss']).map(
-  (name) => elsewhere[name] ?? `test/store/${name}.test.ts`,
+  (name) => elsewhere.get(name) ?? `test/store/${name}.test.ts`,
 );
 
 await script(async () => {

@@ -2,6 +2,7 @@
 // uses the images must be stopped first, and only the operator knows what may be. Marks are put right in place; where
 // more is wrong, the snapshots are removed and unpacked again, by containerd, from its content store.
 
+import { normalizeImageName } from '../oci/index.js';
 import {
   areMarks,
   type DirectoryTime,
@@ -56,14 +57,20 @@ in_use() {
     die "snapshot $3 of container \${4:-(none)} is in use; remove it, or set STOP_CONTAINERS=yes"
   if [ -n "$4" ]; then
     $CTR -n "$1" tasks rm -f -- "$4" >/dev/null 2>&1 || :
-    $CTR -n "$1" containers rm --keep-snapshot -- "$4" >/dev/null 2>&1 || :
+    $CTR -n "$1" containers rm -- "$4" >/dev/null 2>&1 || :
   fi
-  $CTR -n "$1" snapshots --snapshotter "$2" rm -- "$3"
+  drop "$1" "$2" "$3"
 }
-# drop NAMESPACE SNAPSHOTTER SNAPSHOT: removes it, if that was not done before.
+# drop NAMESPACE SNAPSHOTTER SNAPSHOT: removes it, if that was not done before. With the last that stood on it gone,
+# containerd's garbage collector may be quicker; what it has begun it is left to finish.
 drop() {
   $CTR -n "$1" snapshots --snapshotter "$2" info "$3" >/dev/null 2>&1 || return 0
-  $CTR -n "$1" snapshots --snapshotter "$2" rm -- "$3"
+  problem=$($CTR -n "$1" snapshots --snapshotter "$2" rm -- "$3" 2>&1) && return 0
+  for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    $CTR -n "$1" snapshots --snapshotter "$2" info "$3" >/dev/null 2>&1 || return 0
+    sleep 1
+  done
+  die "$problem"
 }
 # unpack NAMESPACE SNAPSHOTTER PLATFORM IMAGE: has containerd unpack it out of its content store, by a look at it.
 unpack() {
@@ -175,7 +182,9 @@ function depthsAbove(
   return depths;
 }
 
-/** One chain for each manifest: other names of it need not be unpacked again. */
+/** One chain for each manifest: other names of it need not be unpacked again. Of those one that ctr can export. */
 function oneOfEach(chains: readonly UnpackedChain[]): UnpackedChain[] {
-  return [...new Map(chains.map((chain) => [chain.manifest.digest, chain])).values()];
+  const isPlain = ({ image }: UnpackedChain) => normalizeImageName(image.name) !== undefined;
+  const sorted = [...chains].sort((a, b) => Number(isPlain(a)) - Number(isPlain(b)));
+  return [...new Map(sorted.map((chain) => [chain.manifest.digest, chain])).values()];
 }

@@ -36,6 +36,15 @@ drop_mark() {
     python3 -c 'import os, sys; os.removexattr(os.fsencode(sys.argv[2]), sys.argv[1], follow_symlinks=False)' "$1" "$2"
   fi
 }
+# keeping DIRECTORY COMMAND: the directory has the same times afterwards.
+keeping() {
+  kept=$1 reference=$(mktemp)
+  shift
+  touch -r "$kept" -- "$reference"
+  "$@"
+  touch -r "$reference" -- "$kept"
+  rm -f -- "$reference"
+}
 # mounted DIRECTORY [SHORT]: whether some process has an overlay of it mounted, by either name.
 mounted() {
   cat /proc/[0-9]*/mountinfo 2>/dev/null | tr ' ,:=' '\\n\\n\\n\\n' | grep -qxF -e "$1" -e "\${2-$1}"
@@ -60,12 +69,13 @@ export async function repairMarks(
   for (const finding of findings) {
     const { kind, path, expected, found } = finding;
     const file = await fileOf(directory, path);
+    const parent = await fileOf(directory, parentOf(path) ?? '');
     script.comment(`${kind} ${JSON.stringify(path)}: ${finding.detail}`);
     const whiteout = () => {
       if (found !== null) {
-        script.run('rm', '-rf', '--', file);
+        script.run('keeping', parent, 'rm', '-rf', '--', file);
       }
-      script.run('mknod', '--', file, 'c', '0', '0');
+      script.run('keeping', parent, 'mknod', '--', file, 'c', '0', '0');
     };
     switch (kind) {
       case 'leaked-opaque':
@@ -78,7 +88,7 @@ export async function repairMarks(
         whiteout();
         break;
       case 'stray-whiteout':
-        script.run('rm', '-f', '--', file);
+        script.run('keeping', parent, 'rm', '-f', '--', file);
         break;
       default: {
         if (expected?.type === 'whiteout') {

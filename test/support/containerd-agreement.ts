@@ -38,9 +38,10 @@ export async function expectBlobs(
 ): Promise<ContainerdBlob[]> {
   const rows = await daemon.rows(namespace, 'content', 'ls');
   const blobs = await store.blobs(namespace);
-  expect(blobs.map((one) => [one.digest, labelText(one.labels).join() || '-'])).toEqual(
-    // ctr prints these labels in any order.
-    rows.map((row) => [row[0], row.at(-1)?.split(',').sort().join()]),
+  // ctr prints these labels in any order.
+  const sorted = (labels: string) => labels.split(',').sort();
+  expect(blobs.map((one) => [one.digest, sorted(labelText(one.labels).join() || '-')])).toEqual(
+    rows.map((row) => [row[0], sorted(row.at(-1) ?? '')]),
   );
   for (const { digest, size } of blobs) {
     expect((await stat(blobPath(daemon.root, digest))).size).toBe(size);
