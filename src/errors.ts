@@ -194,6 +194,11 @@ export const errorTable = {
       'A snapshot was not on the disk yet when an earlier boot ended; its files may be incomplete, and it is not served.',
     fix: 'Unpack its image again, which makes it anew; containers on top of it can be used then. One that is not committed must be removed and made again.',
   },
+  ERR_SNAPSHOT_MOUNTED: {
+    meaning:
+      'A snapshot cannot be repaired while it is mounted: whatever runs on it would see its files change.',
+    fix: 'Stop the containers and take away the mounts that the message names, then repair again.',
+  },
   ERR_STORE_BUSY: {
     meaning: 'Another process or call is writing the same thing.',
     fix: 'Wait for it to end and call again.',

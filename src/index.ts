@@ -77,6 +77,7 @@ export {
   type StoreReport,
   type StoreUnpackOptions,
   storeDurabilities,
+  type VerifyOptions,
 } from './store/index.js';
 export {
   type ImageInfo,
@@ -110,6 +111,24 @@ export type {
 } from './unpack/report.js';
 export { type UnpackImageOptions, unpackImage } from './unpack/unpack-image.js';
 export { type ParentLayer, type UnpackLayerOptions, unpackLayer } from './unpack/unpack-layer.js';
+
+export {
+  type AuditSource,
+  type EntryFacts,
+  type Finding,
+  type FindingKind,
+  findingKinds,
+  type ImageAudit,
+  type PathList,
+  type RepairStep,
+  type Signature,
+  type SignatureID,
+  type SnapshotAudit,
+  signatureIDs,
+  type VerifyProgress,
+  type VerifyReport,
+  type Visibility,
+} from './verify/index.js';
 
 /** The version of this package. */
 export const version: string = packageVersion();

@@ -14,6 +14,7 @@
 #include "apply/copy_tree.h"
 #include "base/unique_fd.h"
 #include "host/disk_usage.h"
+#include "host/exchange.h"
 
 namespace ociunpack::addon {
 namespace {
@@ -96,6 +97,19 @@ Napi::Value sync_function(const Napi::CallbackInfo& info) {
       undefined);
 }
 
+// On the caller's thread: a database transaction is open around it.
+Napi::Value exchange_function(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsString() || !info[1].IsString()) {
+    Napi::TypeError::New(env, "paths: are not two strings").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  const Status status = exchange_paths(info[0].As<Napi::String>().Utf8Value(),
+                                       info[1].As<Napi::String>().Utf8Value());
+  if (!status.ok()) to_js_error(env, status.error()).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
 }  // namespace
 
 void add_tree_functions(Napi::Env env, Napi::Object exports) {
@@ -103,6 +117,7 @@ void add_tree_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("copyDirectoryMetadata",
               Napi::Function::New(env, copy_metadata_function, "copyDirectoryMetadata"));
   exports.Set("diskUsage", Napi::Function::New(env, disk_usage_function, "diskUsage"));
+  exports.Set("exchangePaths", Napi::Function::New(env, exchange_function, "exchangePaths"));
   exports.Set("syncFileSystem", Napi::Function::New(env, sync_function, "syncFileSystem"));
 }
 

@@ -24,6 +24,7 @@ const commands: Readonly<Record<string, () => Promise<CommandFactory>>> = {
   content: async () => (await import('./store/content.js')).contentCommand,
   leases: async () => (await import('./store/leases.js')).leasesCommand,
   gc: async () => (await import('./store/gc.js')).gcCommand,
+  verify: async () => (await import('./store/verify.js')).verifyCommand,
   why: async () => (await import('./store/gc.js')).whyCommand,
   demo: async () => (await import('./commands/demo.js')).demoCommand,
   doctor: async () => (await import('./commands/doctor.js')).doctorCommand,

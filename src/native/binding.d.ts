@@ -321,6 +321,11 @@ export interface Binding {
   copyDirectoryMetadata(options: { from: string; to: string }): Promise<void>;
   /** What the tree takes: bytes of allocated blocks; an inode with several names counts once, the top counts. */
   diskUsage(directory: string): Promise<{ bytes: number; inodes: number }>;
+  /**
+   * Exchanges what two paths of one file system name, in one step (renameat2, RENAME_EXCHANGE). Synchronous, for use in a
+   * transaction. ERR_UNSUPPORTED where the file system cannot.
+   */
+  exchangePaths(a: string, b: string): void;
   /** syncfs(2) of the file system of `fd`; rejects when a write failed since `fd` was opened or last given here. */
   syncFileSystem(fd: number): Promise<void>;
   /** flock(2), exclusive, without waiting: whether it was got. Closing the descriptor lets go of it. */

@@ -11,6 +11,7 @@ import { type OverlayOptions, overlayDriver } from './overlayfs.js';
 import type { LayerSnapshotter, SnapshotterKind } from './snapshotter.js';
 
 export { bootID, inUserNamespace } from './boot.js';
+export { liveMounts, type MountUse } from './live-mounts.js';
 export { mountAll, unmountAll } from './mount.js';
 export {
   type AdoptOptions,

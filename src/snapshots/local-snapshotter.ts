@@ -3,7 +3,7 @@
 // removes it: whoever dies when, a record has its directory, and a directory without a record is swept. An id is never
 // given twice, except where its transaction was not committed.
 
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod, mkdir, open } from 'node:fs/promises';
 import path from 'node:path';
 import { cleanUp, rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
@@ -207,17 +207,15 @@ export class LocalSnapshotter implements LayerSnapshotter {
     options: AdoptOptions = {},
   ): Promise<SnapshotInfo> {
     const area = await this.#area();
-    if (!(staging instanceof StagedDirectory) || !staging.isOf(area) || staging.moved) {
-      throw new UnpackError('ERR_INVALID_ARGUMENT', `${staging.directory}: is not staged here`);
-    }
+    const staged = this.#checkStaged(staging, area);
     const committed = {
-      usage: options.usage ?? (await this.#measure(staging.fs)),
+      usage: options.usage ?? (await this.#measure(staged.fs)),
       durability: options.durability ?? 'unsynced',
       bootID: this.#bootID,
       lease: options.lease,
     } as const;
     const below = parent === '' ? undefined : parent;
-    const [snapshot, replaced] = await this.#directories.place(area, staging, (store) => {
+    const [snapshot, replaced] = await this.#directories.place(area, staged, (store) => {
       this.#usableChain(store, below);
       const existing = store.find(name);
       if (existing !== undefined && this.#isLost(existing) && existing.parent === below) {
@@ -232,6 +230,28 @@ export class LocalSnapshotter implements LayerSnapshotter {
     if (snapshot.durability === 'unsynced') {
       this.#syncer.add({ name, id: snapshot.id });
     }
+    return this.#info(snapshot);
+  }
+
+  async refresh(name: string, staging: Staging): Promise<SnapshotInfo> {
+    const area = await this.#area();
+    const staged = this.#checkStaged(staging, area);
+    const before = this.#view((store) => store.get(name));
+    const usage = await this.#measure(staged.fs);
+    if (before.durability === 'durable') {
+      // The record says so of what is to be found there from now on.
+      await typed(syncFileSystemOf(staged.directory));
+    }
+    const snapshot = this.#update((store) => {
+      const now = store.get(name);
+      if (now.kind !== 'committed' || now.id !== before.id) {
+        throw new UnpackError('ERR_STORE_IN_USE', `snapshot ${name}: is another one meanwhile`);
+      }
+      this.#directories.exchange(now.id, staged);
+      return store.update(name, { usage });
+    });
+    // What was there before lies in the staging area now.
+    await rollBack(() => area.discard(staged.directory));
     return this.#info(snapshot);
   }
 
@@ -266,6 +286,13 @@ export class LocalSnapshotter implements LayerSnapshotter {
 
   sync(): Promise<void> {
     return this.#syncer.sync();
+  }
+
+  #checkStaged(staging: Staging, area: StagingArea): StagedDirectory {
+    if (!(staging instanceof StagedDirectory) || !staging.isOf(area) || staging.moved) {
+      throw new UnpackError('ERR_INVALID_ARGUMENT', `${staging.directory}: is not staged here`);
+    }
+    return staging;
   }
 
   async #create(
@@ -420,6 +447,15 @@ export class LocalSnapshotter implements LayerSnapshotter {
     await makeDirectory(this.#directories.path, 0o700);
     await this.#syncer.open();
     return StagingArea.open(path.join(this.#root, 'staging'));
+  }
+}
+
+async function syncFileSystemOf(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await loadBinding().syncFileSystem(handle.fd);
+  } finally {
+    await handle.close();
   }
 }
 

@@ -2,11 +2,12 @@
 // staged one moves there inside the write transaction that makes its record, and one without a record moves away
 // inside a write transaction that makes sure of it.
 
-import { renameSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import type { Database, Snapshot, SnapshotStore } from '../metadata/index.js';
+import { loadBinding } from '../native/index.js';
 import type { StagedDirectory, StagingArea } from './staging-area.js';
 
 export class SnapshotDirectories {
@@ -70,6 +71,21 @@ export class SnapshotDirectories {
       }
       throw error;
     }
+  }
+
+  /** Within a write transaction: what is staged, and what the snapshot `id` has, change places. */
+  exchange(id: number, staged: StagedDirectory): void {
+    const target = this.of(id);
+    try {
+      if (existsSync(target)) {
+        loadBinding().exchangePaths(staged.directory, target);
+      } else {
+        renameSync(staged.directory, target);
+      }
+    } catch (error) {
+      throw UnpackError.fromSystem(error, target);
+    }
+    staged.moved = true;
   }
 
   /** Moves directories without a record into the area. @returns where they are then */

@@ -183,6 +183,15 @@ export interface LayerSnapshotter extends Snapshotter {
     options?: AdoptOptions,
   ): Promise<SnapshotInfo>;
 
+  /**
+   * Puts the staged files in the place of those of the committed snapshot `name`, whose record and path stay: in one step, so
+   * that whoever dies when, or loses power, one or the other is there whole. Nothing may be mounted of the old ones.
+   *
+   * @throws `ERR_STORE_NOT_FOUND`, `ERR_STORE_IN_USE` for one that is not committed; `ERR_UNSUPPORTED` where the file
+   * system cannot exchange directories
+   */
+  refresh(name: string, staging: Staging): Promise<SnapshotInfo>;
+
   /** Where the files of a committed snapshot lie. @throws `ERR_STORE_NOT_FOUND`, `ERR_SNAPSHOT_LOST` */
   layer(name: string): Promise<{ directory: string; fs: string; treeIndex: string }>;
 

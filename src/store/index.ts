@@ -8,3 +8,4 @@ export { type CreateLeaseOptions, Leases } from './leases.js';
 export type { PullOptions, PullReport } from './pull-image.js';
 export type { StoreLayerReport, StoreReport } from './report.js';
 export { defaultStoreRoot, type GcReport, Store, type StoreOptions } from './store.js';
+export type { VerifyOptions } from './verify.js';

@@ -25,6 +25,7 @@ import {
   snapshotterKinds,
 } from '../snapshots/index.js';
 import { LayerLocks } from '../unpack/layer-locks.js';
+import type { VerifyReport } from '../verify/index.js';
 import type { StoreUnpackOptions } from './context.js';
 import { type StoreContext, type StoreDurability, storeDurabilities } from './context.js';
 import { diffSnapshot, type SnapshotChange } from './diff.js';
@@ -37,6 +38,7 @@ import { ensureChain, unpackReport, unpackStoredImage } from './repair.js';
 import type { StoreReport } from './report.js';
 import { Session } from './session.js';
 import { collectSnapshot } from './unpack-image.js';
+import type { VerifyOptions } from './verify.js';
 
 /** Options of {@link Store.open}. */
 export interface StoreOptions {
@@ -294,6 +296,26 @@ export class Store {
    */
   diff(key: string): Promise<SnapshotChange[]> {
     return diffSnapshot(this.#snapshotter, key);
+  }
+
+  /**
+   * Compares committed snapshots with the layers that they came from, names what differs, and with `repair` makes it
+   * right from the blobs: into a new directory, which then changes places with the damaged one. A repair needs a
+   * store that may be written; all else reads only.
+   *
+   * @throws UnpackError `ERR_STORE_NOT_FOUND` for an image; `ERR_STORE_READ_ONLY`; `ERR_ABORTED`. What cannot be compared
+   * is in `notes`, what cannot be repaired in `repairs`.
+   */
+  async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    try {
+      if (options.repair && !options.dryRun) {
+        this.#context.session();
+      }
+      const { verifyStore } = await import('./verify.js');
+      return await verifyStore(this.#context, options);
+    } catch (error) {
+      throw UnpackError.from(error);
+    }
   }
 
   /**

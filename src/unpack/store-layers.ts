@@ -19,6 +19,7 @@ import {
 import type { Descriptor } from '../oci/index.js';
 import type { LayerSnapshotter, Staging } from '../snapshots/index.js';
 import type { BlobLocation } from '../source/index.js';
+import { choicesLabels, type LayerChoices } from './choices-label.js';
 import { JobSet } from './job-set.js';
 import type { LayerLocks } from './layer-locks.js';
 import { abortError, jobOptions, layerReport, throwIfAborted, withSignal } from './layer-run.js';
@@ -50,11 +51,16 @@ export type LayerOrigin = BlobLocation | LayerStream | 'busy';
 
 /** What {@link unpackStoreLayers} works with. */
 export interface StoreLayersContext {
-  snapshotter: LayerSnapshotter;
+  snapshotter: Pick<
+    LayerSnapshotter,
+    'kind' | 'format' | 'flat' | 'stat' | 'stage' | 'seed' | 'adopt' | 'layer'
+  >;
   locks: LayerLocks;
   /** A lease that holds the snapshots from their beginning. */
   lease: string;
   options: Omit<ResolvedOptions, 'format'>;
+  /** Other policies and limits of a layer: those that it was unpacked with before. */
+  optionsOf?(layer: StoreLayer): LayerChoices;
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: UnpackProgress) => void) | undefined;
   /** Where the bytes of a layer can be read, or how they come; `busy` while somebody else fetches them. */
@@ -213,7 +219,7 @@ class StoreUnpack {
   /** Undefined when the layer is there after all; else a job for it, unless somebody else has it in work. */
   async #tryObtain(index: number): Promise<OwnLayer | 'busy' | undefined> {
     this.#jobs.throwIfFailed();
-    const { snapshotter, locks, options, locate } = this.#context;
+    const { snapshotter, locks, options, optionsOf, locate } = this.#context;
     const { descriptor, diffID, chainID } = this.#layer(index);
     const { digest, size } = descriptor;
     const lock = await locks.tryLock(snapshotter.kind, chainID);
@@ -241,7 +247,7 @@ class StoreUnpack {
       }
       this.#jobs.throwIfFailed();
       const job = this.#jobs.start({
-        ...jobOptions({ ...options, format: 'overlay' }),
+        ...jobOptions({ ...options, ...optionsOf?.(this.#layer(index)), format: 'overlay' }),
         format: snapshotter.format,
         source,
         directory,
@@ -310,7 +316,7 @@ class StoreUnpack {
     own: OwnLayer,
     tracked: TrackedLayer,
   ): Promise<LayerReport | undefined> {
-    const { snapshotter, lease, stored } = this.#context;
+    const { snapshotter, lease, options, stored } = this.#context;
     const layer = this.#layer(index);
     const { descriptor, chainID } = layer;
     const { job, staging, lock } = own;
@@ -339,7 +345,11 @@ class StoreUnpack {
     try {
       await snapshotter.adopt(chainID, parent, staging, {
         lease,
-        labels: { [snapshotRefLabel]: chainID, [layerLabel]: layerLabelOf(layer) },
+        labels: {
+          [snapshotRefLabel]: chainID,
+          [layerLabel]: layerLabelOf(layer),
+          ...choicesLabels(options),
+        },
       });
     } catch (error) {
       if ((error as UnpackError).code !== 'ERR_STORE_EXISTS') {

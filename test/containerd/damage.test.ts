@@ -65,11 +65,11 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
   });
 });
 
-/** Imports the images. */
+/** Imports the images; their names. */
 async function fill(
   daemon: Parameters<Parameters<typeof withContainerd>[0]>[0],
   scratch: string,
-): Promise<void> {
+): Promise<string[]> {
   const layout = path.join(scratch, 'damage');
   await writeImage(layout, damageLayers, ['gzip', 'none']);
   const names = ['damage'];
@@ -84,6 +84,7 @@ async function fill(
   for (const [index, name] of names.entries()) {
     await daemon.importLayout(namespace, `example.test/${name}`, layouts[index] as string);
   }
+  return names.map((name) => `example.test/${name}:latest`);
 }
 
 /** Runs the rounds; how often each kind was done and found. */

@@ -1,0 +1,180 @@
+// Who has a directory mounted, in whatever mount namespace: as a layer of an overlay, or bound somewhere. Told from
+// /proc/*/mountinfo (proc_pid_mountinfo(5)), once for each namespace that a process is in.
+
+import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { splitPaths } from './mount-options.js';
+
+/** A mount that needs a directory. */
+export interface MountUse {
+  /** Where it is mounted, in the namespace of that process. */
+  target: string;
+  /** A process that sees it. */
+  pid: number;
+  /** `overlay`, or `bind`. */
+  type: 'overlay' | 'bind';
+}
+
+interface MountLine {
+  /** `MAJOR:MINOR` of the file system. */
+  device: string;
+  /** The directory of it that is mounted. */
+  root: string;
+  target: string;
+  type: string;
+  /** As the kernel writes them. */
+  options: string;
+}
+
+/** The mounts that each of `directories` (absolute) is needed by, or something in it; those that none needs are left out. */
+export async function liveMounts(directories: readonly string[]): Promise<Map<string, MountUse[]>> {
+  const uses = new Map<string, MountUse[]>();
+  const wanted = await Promise.all(directories.map(identify));
+  for (const [pid, mounts] of await mountTables()) {
+    for (const mount of mounts) {
+      const layers = await layersOf(mount, pid);
+      for (const { directory, real, inode, place } of wanted) {
+        const type = layers.some(
+          (layer) =>
+            isWithin(layer.path, directory) || isWithin(layer.path, real) || layer.inode === inode,
+        )
+          ? 'overlay'
+          : place !== undefined && mount.device === place.device && isWithin(mount.root, place.path)
+            ? 'bind'
+            : undefined;
+        if (type !== undefined) {
+          uses.set(directory, [
+            ...(uses.get(directory) ?? []),
+            { target: mount.target, pid, type },
+          ]);
+        }
+      }
+    }
+  }
+  return uses;
+}
+
+/** `inner` is `outer`, or lies in it. */
+function isWithin(inner: string, outer: string): boolean {
+  return inner === outer || inner.startsWith(`${outer}/`);
+}
+
+interface Wanted {
+  directory: string;
+  real: string;
+  /** `DEVICE:INODE`. */
+  inode: string | undefined;
+  /** Where it is in its file system. */
+  place: { device: string; path: string } | undefined;
+}
+
+async function identify(directory: string): Promise<Wanted> {
+  const real = await realpath(directory).catch(() => directory);
+  const inode = await inodeOf(real);
+  // The mount that it is on: the longest one above it; of several at one place the last.
+  let on: MountLine | undefined;
+  for (const mount of await readMounts('self')) {
+    const above = mount.target === '/' || isWithin(real, mount.target);
+    if (above && (on === undefined || mount.target.length >= on.target.length)) {
+      on = mount;
+    }
+  }
+  const rest = on && path.relative(on.target, real);
+  const place = on && { device: on.device, path: path.join(on.root, rest ?? '') };
+  return { directory, real, inode, place };
+}
+
+/** Directories that an overlay is made of. */
+async function layersOf(
+  mount: MountLine,
+  pid: number,
+): Promise<{ path: string; inode: string | undefined }[]> {
+  if (mount.type !== 'overlay') {
+    return [];
+  }
+  const paths = optionsOf(mount.options).flatMap(([name, value]) => {
+    switch (name) {
+      case 'lowerdir':
+      case 'lowerdir+':
+      case 'datadir+':
+        return splitPaths(value);
+      case 'upperdir':
+      case 'workdir':
+        return splitPaths(value).slice(0, 1);
+      default:
+        return [];
+    }
+  });
+  return Promise.all(
+    paths
+      .filter((layer) => layer.startsWith('/'))
+      .map(async (layer) => ({ path: layer, inode: await inodeOf(`/proc/${pid}/root${layer}`) })),
+  );
+}
+
+/** The options of a mount; the kernel writes a comma of a value in octal. */
+function optionsOf(text: string): [string, string][] {
+  return text.split(',').map((option) => {
+    const at = option.indexOf('=');
+    return at < 0 ? [option, ''] : [option.slice(0, at), unescapeOctal(option.slice(at + 1))];
+  });
+}
+
+async function inodeOf(directory: string): Promise<string | undefined> {
+  try {
+    const { dev, ino } = await stat(directory, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The mounts of each namespace, with a process that is in it. */
+async function mountTables(): Promise<Map<number, MountLine[]>> {
+  const tables = new Map<number, MountLine[]>();
+  const seen = new Set<string>();
+  for (const name of await readdir('/proc')) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid)) {
+      continue;
+    }
+    const namespace = await readlink(`/proc/${pid}/ns/mnt`).catch(() => `of ${pid}`);
+    // A process may have another root in the same namespace, and then other paths in its table.
+    const root = await readlink(`/proc/${pid}/root`).catch(() => '');
+    const key = `${namespace} ${root}`;
+    if (!seen.has(key)) {
+      seen.add(key);
+      tables.set(pid, await readMounts(pid));
+    }
+  }
+  return tables;
+}
+
+async function readMounts(pid: number | 'self'): Promise<MountLine[]> {
+  const text = await readFile(`/proc/${pid}/mountinfo`, 'latin1').catch(() => ''); // it has ended
+  return text.split('\n').flatMap((line) => {
+    const fields = line.split(' ');
+    const dash = fields.indexOf('-');
+    const [, , device, root, target] = fields;
+    if (dash < 0 || device === undefined || root === undefined || target === undefined) {
+      return [];
+    }
+    return [
+      {
+        device,
+        root: unescapeOctal(root),
+        target: unescapeOctal(target),
+        type: fields[dash + 1] ?? '',
+        options: fields[dash + 3] ?? '',
+      },
+    ];
+  });
+}
+
+/** The kernel writes blanks and backslashes in octal. */
+function unescapeOctal(text: string): string {
+  const bytes = text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+  return Buffer.from(bytes, 'latin1').toString('utf8');
+}
