@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // npm run soak: the long forms of the tests that kill and cut the power: 500 kills, 100 power losses for each file
 // system. npm run soak -- kill, or -- power-loss: only those. SEED=N repeats a run. npm run soak -- faults: every call of
-// the store fails in its turn, which takes an hour and more; FAULTS=PATTERN takes some, FAULT_LOG=FILE keeps what is found.
+// the store fails in its turn, which takes hours; FAULT_SAMPLE=N takes every N-th call, from one that SEED says,
+// FAULTS=PATTERN some of the scenarios, and FAULT_LOG=FILE keeps what is found.
 // npm run soak -- containerd: 50 damages of each kind to a real containerd, with CORPUS=DIR of the OCI layouts there too.
 
 import { join } from 'node:path';

@@ -32,7 +32,7 @@ export function formatDuration(milliseconds: number): string {
 
 /** `1,234,567`. */
 export function formatCount(count: number): string {
-  return count.toLocaleString('en-US');
+  return String(count).replace(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
 /** `1 file`, `2 files`. */
@@ -42,8 +42,8 @@ export function plural(count: number, noun: string): string {
 
 /** The first 12 digits of a digest, which tell the layers of an image apart. */
 export function shortDigest(digest: string): string {
-  const [algorithm, hex] = digest.split(':');
-  return hex !== undefined && algorithm !== undefined ? hex.slice(0, 12) : digest;
+  const colon = digest.indexOf(':');
+  return colon < 0 ? digest : digest.slice(colon + 1, colon + 13);
 }
 
 /**
@@ -55,6 +55,11 @@ export function printable(text: string): string {
     const code = character.codePointAt(0) ?? 0;
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
   });
+}
+
+/** Whether {@link printable} would surely leave it as it is: plain ASCII. */
+export function isPrintable(text: string): boolean {
+  return /^[ -~]*$/.test(text);
 }
 
 /** A bar of `width` columns, `part` of it (0 to 1) filled, in eighths of a column. */
@@ -73,25 +78,42 @@ export function truncate(text: string, width: number): string {
 /** Columns of a {@link table}: `>` aligns right. */
 export type Alignment = '<' | '>';
 
+const gap = '  ';
+
 /** Rows as aligned columns, two spaces between them; no line ends in a space. */
 export function table(
   rows: readonly (readonly string[])[],
   alignments: readonly Alignment[],
 ): string {
-  const widths = alignments.map((_, column) =>
-    Math.max(0, ...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => {
-          const width = widths[column] ?? 0;
-          return alignments[column] === '>' ? cell.padStart(width) : cell.padEnd(width);
-        })
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  return tableLines(rows, alignments).join('\n');
+}
+
+/** The lines of a {@link table}, which may have tens of thousands. */
+export function tableLines(
+  rows: readonly (readonly string[])[],
+  alignments: readonly Alignment[],
+): string[] {
+  const widths = alignments.map(() => 0);
+  for (const row of rows) {
+    for (let column = 0; column < widths.length; column++) {
+      widths[column] = Math.max(widths[column] ?? 0, row[column]?.length ?? 0);
+    }
+  }
+  const lines: string[] = [];
+  for (const row of rows) {
+    let line = '';
+    let cell = '';
+    for (let column = 0; column < row.length; column++) {
+      line += column > 0 ? cell.padEnd(widths[column - 1] ?? 0) + gap : '';
+      cell = row[column] ?? '';
+      if (alignments[column] === '>') {
+        cell = cell.padStart(widths[column] ?? 0);
+      }
+    }
+    line += cell;
+    lines.push(cell === '' || cell.endsWith(' ') ? line.trimEnd() : line);
+  }
+  return lines;
 }
 
 /** Breaks text at spaces, so that it fits `width` columns; lines after the first begin with `hanging`. */

@@ -1,4 +1,5 @@
-// Containers: a writable snapshot on top of an image, and a record of it; mounted, bundled and run.
+// Containers: a writable snapshot on top of an image, and a record of it; mounted, bundled and run. What makes bundles
+// and runs them is loaded when that is done.
 
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
@@ -9,10 +10,8 @@ import type { Container, Database, Image, Labels } from '../metadata/index.js';
 import { makeDirectory, removeTree } from '../native/index.js';
 import { type LayerSnapshotter, type Mount, mountAll, unmountAll } from '../snapshots/index.js';
 import type { ResolvedImage } from '../source/index.js';
-import { makeNested } from './default-spec.js';
-import { deleteContainer, findRuntime, type RuntimeRun, runBundle } from './runtime.js';
-import { makeSpec, type ProcessOptions, type RuntimeSpec } from './runtime-spec.js';
-import { resolveUser } from './user.js';
+import type { RuntimeRun } from './runtime.js';
+import type { ProcessOptions, RuntimeSpec } from './runtime-spec.js';
 
 /** What containers need of their store. */
 export interface ContainersContext {
@@ -225,6 +224,9 @@ export class Containers {
     const { database, rootless } = this.#context;
     const absolute = path.resolve(directory);
     const rootfs = path.join(absolute, 'rootfs');
+    const { makeNested } = await import('./default-spec.js');
+    const { makeSpec } = await import('./runtime-spec.js');
+    const { resolveUser } = await import('./user.js');
     const made = await makeEmptyDirectory(absolute);
     let container: Container | undefined;
     try {
@@ -280,6 +282,7 @@ export class Containers {
    * no error
    */
   async run(image: string, options: RunOptions = {}): Promise<RunResult> {
+    const { deleteContainer, findRuntime, runBundle } = await import('./runtime.js');
     const runtime = await findRuntime(options.runtime);
     const id = options.id ?? containerID(image);
     const directory = this.#ownBundle(id);

@@ -11,7 +11,8 @@ import {
   type Database,
   type LabelChanges,
 } from '../metadata/index.js';
-import { type Descriptor, matchesDigest, parseDigest } from '../oci/index.js';
+import { matchesDigest, parseDigest } from '../oci/digest.js';
+import type { Descriptor } from '../oci/index.js';
 import {
   abortIngest,
   type IngestStatus,

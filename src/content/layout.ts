@@ -6,7 +6,7 @@ import { unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { makeDirectory } from '../native/index.js';
-import { parseDigest } from '../oci/index.js';
+import { parseDigest } from '../oci/digest.js';
 
 export const blobsName = 'blobs';
 export const ingestName = 'ingest';

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import type { ContentInfo, Database, LabelChanges, Time } from '../metadata/index.js';
 import type { FileLock } from '../native/index.js';
-import { type DigestAlgorithm, parseDigest } from '../oci/index.js';
+import { type DigestAlgorithm, parseDigest } from '../oci/digest.js';
 import { type IngestStatus, ingestStatus, lockIngest, removeIngest } from './ingests.js';
 import { blobPath, ingestDirectory, makeDurableDirectory, syncDirectory } from './layout.js';
 import { noteBlob, removeUnrecorded } from './records.js';

@@ -2,7 +2,7 @@
 // and together fit into the 1978 bytes that LMDB allows with 4 KiB pages.
 
 import { UnpackError } from '../errors.js';
-import { isDigest } from '../oci/index.js';
+import { isDigest } from '../oci/digest.js';
 import { type LabelChanges, type Labels, snapshotKinds } from './schema.js';
 
 const maxNameBytes = 768;

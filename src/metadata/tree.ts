@@ -27,9 +27,13 @@ const maxReaders = 1024;
  * makes the first ten thousand records of a process, read by code that is not compiled yet, twice as quick
  * as the package's ordered keys and msgpack.
  */
+interface Utf8Source {
+  utf8Slice(start: number, end: number): string;
+}
+
 const utf8Keys = {
   writeKey: (key: string, target: Buffer, start: number) => start + target.write(key, start),
-  readKey: (source: Buffer, start: number, end: number) => source.toString('utf8', start, end),
+  readKey: (source: Utf8Source, start: number, end: number) => source.utf8Slice(start, end),
 };
 
 export interface TreeOptions {

@@ -4,7 +4,6 @@ import type { Image, Labels } from '../metadata/index.js';
 import type { HistoryStep } from '../oci/index.js';
 import type { StoreContext } from './context.js';
 import { findImage, readImage } from './stored-image.js';
-import { missingLayers } from './unpack-image.js';
 
 /** What `Images.inspect` resolves to. */
 export interface StoredImageInfo {
@@ -82,6 +81,7 @@ export class Images {
     options: { platform?: string | undefined } = {},
   ): Promise<StoredImageInfo> {
     const image = this.get(name);
+    const { missingLayers } = await import('./unpack-image.js');
     const resolved = await readImage(this.#context, image, options);
     const missing = new Set(
       (await missingLayers(this.#context, resolved.layers)).map(({ chainID }) => chainID),

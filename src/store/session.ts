@@ -152,5 +152,9 @@ async function lockSession(directory: string, id: string): Promise<FileLock | un
 }
 
 async function names(directory: string): Promise<string[]> {
-  return (await readdir(directory)).filter(isID);
+  try {
+    return (await readdir(directory)).filter(isID);
+  } catch (error) {
+    throw UnpackError.fromSystem(error, directory);
+  }
 }

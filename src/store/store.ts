@@ -1,4 +1,5 @@
-// Store: content, metadata, snapshots, leases and containers of one directory, opened as one.
+// Store: content, metadata, snapshots, leases and containers of one directory, opened as one. What unpacks, imports and
+// pulls is loaded when it is first used: most commands only read, and are to start at once.
 
 import { access, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
@@ -28,16 +29,14 @@ import { LayerLocks } from '../unpack/layer-locks.js';
 import type { VerifyReport } from '../verify/index.js';
 import type { StoreUnpackOptions } from './context.js';
 import { type StoreContext, type StoreDurability, storeDurabilities } from './context.js';
-import { diffSnapshot, type SnapshotChange } from './diff.js';
+import type { SnapshotChange } from './diff.js';
 import { Images } from './images.js';
-import { type ImportOptions, importImage } from './import-image.js';
+import type { ImportOptions } from './import-image.js';
 import { storeInstance } from './instance.js';
 import { Leases } from './leases.js';
 import type { PullOptions, PullReport } from './pull-image.js';
-import { ensureChain, unpackReport, unpackStoredImage } from './repair.js';
 import type { StoreReport } from './report.js';
 import { Session } from './session.js';
-import { collectSnapshot } from './unpack-image.js';
 import type { VerifyOptions } from './verify.js';
 
 /** Options of {@link Store.open}. */
@@ -138,9 +137,18 @@ export class Store {
       database,
       snapshotter,
       rootless: this.#context.rootless,
-      unpack: (name, options) => unpackStoredImage(this.#context, name, options),
-      ensure: (key) => ensureChain(this.#context, key),
-      collect: (id) => collectSnapshot(this.#context, id),
+      unpack: async (name, options) => {
+        const { unpackStoredImage } = await import('./repair.js');
+        return unpackStoredImage(this.#context, name, options);
+      },
+      ensure: async (key) => {
+        const { ensureChain } = await import('./repair.js');
+        return ensureChain(this.#context, key);
+      },
+      collect: async (id) => {
+        const { collectSnapshot } = await import('./unpack-image.js');
+        return collectSnapshot(this.#context, id);
+      },
       withLease: (work) => this.#context.session().withLease(database, [], work),
     });
   }
@@ -205,6 +213,7 @@ export class Store {
    */
   async import(reference: string, options: ImportOptions = {}): Promise<StoreReport> {
     try {
+      const { importImage } = await import('./import-image.js');
       return await importImage(this.#context, reference, options);
     } catch (error) {
       throw UnpackError.from(error);
@@ -243,6 +252,7 @@ export class Store {
   ): Promise<StoreReport> {
     try {
       const started = performance.now();
+      const { unpackReport, unpackStoredImage } = await import('./repair.js');
       const unpacked = await unpackStoredImage(this.#context, name, options);
       return unpackReport(this.#context, unpacked, performance.now() - started);
     } catch (error) {
@@ -294,7 +304,8 @@ export class Store {
    * @param key of a snapshot of any state
    * @throws UnpackError `ERR_STORE_NOT_FOUND`; `ERR_MOUNT` without the right to mount; `ERR_UNSUPPORTED` for kind aufs
    */
-  diff(key: string): Promise<SnapshotChange[]> {
+  async diff(key: string): Promise<SnapshotChange[]> {
+    const { diffSnapshot } = await import('./diff.js');
     return diffSnapshot(this.#snapshotter, key);
   }
 

@@ -2,8 +2,9 @@
 
 import { UnpackError } from '../errors.js';
 import type { Image, ImageStore } from '../metadata/index.js';
-import { type Descriptor, normalizeImageName } from '../oci/index.js';
-import { type ImageDocuments, type ResolvedImage, resolveImage } from '../source/index.js';
+import type { Descriptor } from '../oci/index.js';
+import { normalizeImageName } from '../oci/reference.js';
+import type { ImageDocuments, ResolvedImage } from '../source/index.js';
 import type { StoreContext } from './context.js';
 
 /** Of an image: the platform that it was imported for, where one was asked for. */
@@ -71,12 +72,13 @@ function find(images: ImageStore, name: string): Image | undefined {
  *
  * @throws UnpackError `ERR_BLOB_NOT_FOUND` where content has been removed, and what {@link resolveImage} throws
  */
-export function readImage(
+export async function readImage(
   context: StoreContext,
   image: Image,
   options: { platform?: string | undefined } = {},
 ): Promise<ResolvedImage> {
   const platform = options.platform ?? image.labels[platformLabel];
+  const { resolveImage } = await import('../source/index.js');
   return resolveImage(documentsOf(context, image.name, image.target), { platform });
 }
 

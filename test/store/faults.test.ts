@@ -50,6 +50,9 @@ const scenarios: Scenario[] = [
 ];
 const layerCount = 3;
 const names = Object.keys(faultKinds) as FaultName[];
+/** Of the long run: every N-th call alone. */
+const sample = Math.max(1, Math.floor(Number(process.env.FAULT_SAMPLE ?? 1)) || 1);
+const seed = Number(process.env.SEED ?? 1) || 1;
 const only = process.env.FAULTS === undefined ? undefined : new RegExp(process.env.FAULTS);
 
 describe.skipIf(process.geteuid?.() !== 0)('a call that fails', () => {
@@ -108,10 +111,18 @@ async function sweep(scratch: string, scenario: Scenario): Promise<void> {
   expect(findings.join('\n')).toBe('');
 }
 
-/** All of them in the long run, and a few more: they are not always as many. Else one, another for each `turn`. */
+/**
+ * All of them in the long run, and a few more: they are not always as many; with a sample every N-th from one that the
+ * seed says. Else one, another for each `turn`.
+ */
 function chosen(count: number, turn: number): number[] {
   if (soak) {
-    return Array.from({ length: count + 5 }, (_, index) => index + 1);
+    const spread = (Math.imul(seed * 1000 + turn, 0x9e3779b1) >>> 0) / 2 ** 32; // Knuth 6.4: of near numbers too
+    const first = 1 + Math.floor(spread * sample);
+    return Array.from(
+      { length: Math.max(1, Math.ceil((count + 6 - first) / sample)) },
+      (_, index) => first + index * sample,
+    );
   }
   return [Math.ceil((((turn * 5) % 11) + 0.5) * (count / 11))];
 }

@@ -3,7 +3,6 @@
 import { Command, type Option } from 'commander';
 import type { ImportOptions, Store, StoreReport } from '../../index.js';
 import { addUnpackOptions, type UnpackArguments, unpackOptions } from '../arguments.js';
-import { ProgressView } from '../progress-view.js';
 import type { RunContext } from '../run-context.js';
 import {
   formatBytes,
@@ -126,7 +125,7 @@ async function watched<T>(
   work: (onProgress: ImportOptions['onProgress']) => Promise<T>,
 ): Promise<T> {
   const region = context.liveRegion(given);
-  const view = region && new ProgressView(region);
+  const view = region && new (await import('../progress-view.js')).ProgressView(region);
   try {
     return await work(view && ((progress) => view.update(progress)));
   } finally {

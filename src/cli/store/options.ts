@@ -3,14 +3,9 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
-import {
-  defaultStoreRoot,
-  type SnapshotterKind,
-  Store,
-  type StoreDurability,
-  snapshotterKinds,
-  storeDurabilities,
-} from '../../index.js';
+import type { SnapshotterKind, Store, StoreDurability } from '../../index.js';
+import { snapshotterKinds } from '../../snapshots/snapshotter.js';
+import { storeDurabilities } from '../../store/context.js';
 import { addOutputOptions, type OutputOptions } from '../arguments.js';
 
 /** Where the store is, and how it is opened. */
@@ -63,7 +58,8 @@ export async function withStore<T>(
 }
 
 /** The store that the arguments name; `access` as for {@link withStore}. */
-export function openStore(given: StoreArguments, access: 'read' | 'write'): Promise<Store> {
+export async function openStore(given: StoreArguments, access: 'read' | 'write'): Promise<Store> {
+  const { defaultStoreRoot, Store } = await import('../../store/store.js');
   const root = given.root ?? defaultStoreRoot();
   const exists = existsSync(path.join(root, 'metadata', 'data.mdb'));
   return Store.open(root, {
