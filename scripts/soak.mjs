@@ -3,7 +3,8 @@
 // system. npm run soak -- kill, or -- power-loss: only those. SEED=N repeats a run. npm run soak -- faults: every call of
 // the store fails in its turn, which takes hours; FAULT_SAMPLE=N takes every N-th call, from one that SEED says,
 // FAULTS=PATTERN some of the scenarios, and FAULT_LOG=FILE keeps what is found.
-// npm run soak -- containerd: 50 damages of each kind to a real containerd, with CORPUS=DIR of the OCI layouts there too.
+// npm run soak -- verify, or -- containerd: 50 damages of each kind to the own store, which are repaired, or to a real
+// containerd; with CORPUS=DIR of the OCI layouts there too.
 
 import { join } from 'node:path';
 import { root, runHere, script } from './lib/process.mjs';
