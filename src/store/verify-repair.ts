@@ -56,14 +56,12 @@ export class RepairCall {
     const { chainID, snapshot, directory, blob } = node;
     const step = { chainID, snapshot, directory, action: 'remake' } as const;
     if (uses !== undefined) {
-      const { code, message } = mountedError(snapshot, uses);
-      return { ...step, status: 'impossible', code, reason: message };
+      return { ...step, ...impossible(mountedError(snapshot, uses)) };
     }
     try {
       await blob?.();
     } catch (error) {
-      const { code, message } = UnpackError.from(error);
-      return { ...step, status: 'impossible', code, reason: message };
+      return { ...step, ...impossible(UnpackError.from(error)) };
     }
     return { ...step, status: 'planned' };
   }
@@ -144,9 +142,7 @@ export class RepairCall {
     for (const node of chain) {
       const step = this.#steps.get(node);
       if (pending.delete(node.chainID) && step !== undefined) {
-        step.status = 'impossible';
-        step.code = error.code;
-        step.reason = error.message;
+        Object.assign(step, impossible(error));
       }
     }
   }
@@ -163,9 +159,8 @@ export class RepairCall {
         const [first] = snapshot.findings;
         const what = `${first?.kind ?? 'differences'} at ${JSON.stringify(first?.path ?? '')}`;
         if (step?.status === 'done') {
-          step.status = 'impossible';
-          step.code = 'ERR_IO';
-          step.reason = `it still differs after it was made again: ${what}; the disk may be failing`;
+          const message = `it still differs after it was made again: ${what}; the disk may be failing`;
+          Object.assign(step, impossible(new UnpackError('ERR_IO', message)));
         } else if (step === undefined) {
           this.notes.push(`snapshot ${snapshot.snapshot}: differs now: ${what}; verify it again`);
         }
@@ -181,6 +176,14 @@ function chainOf(node: StoreNode): StoreNode[] {
     chain.unshift(at);
   }
   return chain;
+}
+
+function impossible({
+  code,
+  message,
+  fix,
+}: UnpackError): Pick<RepairStep, 'status' | 'code' | 'reason' | 'fix'> {
+  return { status: 'impossible', code, reason: message, fix };
 }
 
 function mountedError(snapshot: string, uses: readonly MountUse[]): UnpackError {

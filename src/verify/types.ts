@@ -137,12 +137,14 @@ export interface RepairStep {
   chainID: string;
   snapshot: string;
   directory: string;
-  /** `remake`: the files from the blob. `manifest`: only what they are compared with. */
-  action: 'remake' | 'manifest';
+  /** `remake`: all of it from the blob, into a new directory that changes places with it. */
+  action: 'remake';
   /** `impossible`: `reason` says why; the error code is in `code`. */
   status: 'planned' | 'done' | 'impossible';
   code?: string | undefined;
   reason?: string | undefined;
+  /** What can be done about it. */
+  fix?: string | undefined;
 }
 
 /** What verifying a store resolves to. */

@@ -3,11 +3,10 @@
 import { Command } from 'commander';
 import { UnpackError } from '../../errors.js';
 import type { VerifyProgress, VerifyReport } from '../../index.js';
-import type { SnapshotAudit } from '../../verify/types.js';
 import { exitFailed, type RunContext } from '../run-context.js';
-import { formatBytes, formatCount, formatDuration, plural, printable, wrap } from '../text.js';
+import { VerifyView } from '../verify-view.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
-import { shortKey } from './tables.js';
+import { verifyLines } from './verify-text.js';
 
 interface VerifyArguments extends StoreArguments {
   all?: boolean;
@@ -24,11 +23,12 @@ Examples:
   $ oci-unpack verify debian:latest --deep
   $ oci-unpack verify debian:latest --repair --dry-run
   $ oci-unpack verify --containerd /var/lib/containerd --json
-  $ oci-unpack verify --containerd --repair-script > repair.sh`;
+  $ oci-unpack verify --containerd --repair-script > repair.sh
 
-/** Findings of a snapshot that the text lists; the JSON has all. */
-const mostListed = 20;
-const hiddenListed = 5;
+Every file is read and compared with the manifest that was written when its
+layer was unpacked; a snapshot without one, and with --deep every snapshot,
+with its blob, whose sha256 is the proof. Nothing is written but by --repair.
+The exit code is 1 when something is damaged, and stays so.`;
 
 /** The command `verify`. */
 export function verifyCommand(context: RunContext): Command {
@@ -41,27 +41,28 @@ export function verifyCommand(context: RunContext): Command {
     .option('--dry-run', 'with --repair: only say what would be done')
     .option('--containerd [root]', "a containerd's store, read only (default: /var/lib/containerd)")
     .option('--repair-script', 'with --containerd: print a shell script that repairs')
-    .addHelpText('after', `${example}\n\nExit code 1 when something is damaged.`)
+    .addHelpText('after', example)
     .action(async (images: string[], given: VerifyArguments) => {
       checkUsage(images, given);
       const live = given.json ? undefined : context.liveRegion(given);
-      const onProgress = live && ((progress: VerifyProgress) => live.draw(progressLines(progress)));
+      const view = live && new VerifyView(live);
+      const onProgress = view && ((progress: VerifyProgress) => view.update(progress));
       const watch = { signal: context.signal, onProgress };
       try {
         const { report, script } =
           given.containerd === undefined
             ? { report: await verifyOwn(images, given, watch), script: undefined }
             : await verifyContainerdStore(images, given, watch);
-        live?.clear();
+        view?.close();
         if (script !== undefined && !given.json) {
           context.stdout.write(script);
         } else {
           const value = script === undefined ? report : { ...report, repairScript: script };
-          context.print(given, value, () => reportLines(context, report));
+          context.print(given, value, () => verifyLines(report, context));
         }
         process.exitCode = report.ok ? 0 : exitFailed;
       } finally {
-        live?.clear();
+        view?.close();
       }
     });
 }
@@ -118,61 +119,4 @@ async function verifyContainerdStore(
   }
   const { containerdRepairScript } = await import('../../containerd/repair-script.js');
   return { report: verification.report, script: await containerdRepairScript(verification) };
-}
-
-function progressLines({ done, snapshots, entries, bytes }: VerifyProgress): string[] {
-  return [
-    `${done} of ${plural(snapshots, 'layer')}: ${formatCount(entries)} entries, ${formatBytes(bytes)} compared`,
-  ];
-}
-
-function reportLines(context: RunContext, report: VerifyReport): string[] {
-  const { style } = context;
-  const { counts, images, notes, repairs = [] } = report;
-  const damaged = report.snapshots.filter((one) => one.findings.length + one.moreFindings > 0);
-  const lines = damaged.flatMap((one) => snapshotLines(context, one));
-  for (const { name, ok, hidden, revived } of images) {
-    const state = report.repairs && report.ok ? 'was damaged' : 'damaged';
-    lines.push(`${ok ? style.green('ok') : style.red(state)}  ${printable(name)}`);
-    lines.push(...pathLines('cannot be seen in a container', hidden));
-    lines.push(...pathLines('is seen though it is deleted', revived));
-  }
-  for (const { snapshot, status, reason } of repairs) {
-    const why = reason === undefined ? '' : `: ${reason}`;
-    lines.push(...wrap(printable(`repair ${shortKey(snapshot)}: ${status}${why}`)));
-  }
-  lines.push(...notes.flatMap((note) => wrap(printable(`note: ${note}`))));
-  const sum = `${plural(counts.snapshots, 'layer')}, ${formatCount(counts.entries)} entries, ${formatBytes(counts.bytes)} compared in ${formatDuration(report.milliseconds)}`;
-  const found = counts.findings === 1 ? '1 thing is' : `${counts.findings} things are`;
-  const healed = repairs.length > 0 && repairs.every(({ status }) => status === 'done');
-  const verdict =
-    counts.findings === 0 || healed
-      ? style.green(healed ? 'repaired: nothing is damaged any more' : 'nothing is damaged')
-      : style.red(`${found} damaged`);
-  return [...lines, style.bold(sum), verdict];
-}
-
-function snapshotLines({ style }: RunContext, audit: SnapshotAudit): string[] {
-  const { findings, moreFindings, signatures, source } = audit;
-  const more = findings.length + moreFindings - Math.min(findings.length, mostListed);
-  return [
-    style.bold(`layer ${audit.layer}, ${shortKey(audit.snapshot)}, against its ${source}`),
-    `  ${printable(audit.directory)}`,
-    ...findings
-      .slice(0, mostListed)
-      .flatMap(({ kind, path, detail }) =>
-        wrap(`  ${style.red(kind)} ${printable(path) || '/'}: ${printable(detail)}`, 80, '    '),
-      ),
-    ...(more > 0 ? [`  and ${more} more, see --json`] : []),
-    ...signatures.flatMap(({ id, explanation }) => wrap(`  ${id}: ${explanation}`, 80, '    ')),
-  ];
-}
-
-function pathLines(what: string, { paths, total }: { paths: string[]; total: number }): string[] {
-  if (total === 0) {
-    return [];
-  }
-  const shown = paths.slice(0, hiddenListed).map((path) => `    ${printable(path) || '/'}`);
-  const more = total > shown.length ? [`    and ${total - shown.length} more`] : [];
-  return [`  ${plural(total, 'path')} ${what}:`, ...shown, ...more];
 }
