@@ -1,13 +1,16 @@
 #include "addon/host_functions.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "addon/args.h"
+#include "addon/errors.h"
 #include "addon/promise.h"
 #include "host/mount.h"
 #include "host/probes.h"
+#include "host/xattr.h"
 
 namespace ociunpack::addon {
 namespace {
@@ -100,6 +103,33 @@ Napi::Value probe_function(const Napi::CallbackInfo& info) {
       });
 }
 
+Napi::Value read_xattr_function(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Fields fields(info[0], "options");
+  const std::string path = fields.text("path");
+  const std::string name = fields.text("name");
+  if (!fields.ok()) return env.Undefined();
+  const auto value = read_xattr(path, name);
+  if (!value.ok()) {
+    to_js_error(env, value.error()).ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  if (!value.value()) return env.Null();
+  return Napi::Buffer<char>::Copy(env, value.value()->data(), value.value()->size());
+}
+
+Napi::Value write_xattr_function(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Fields fields(info[0], "options");
+  const std::string path = fields.text("path");
+  const std::string name = fields.text("name");
+  const std::string value = fields.text("value");
+  if (!fields.ok()) return env.Undefined();
+  const Status status = write_xattr(path, name, value);
+  if (!status.ok()) to_js_error(env, status.error()).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
 }  // namespace
 
 void add_host_functions(Napi::Env env, Napi::Object exports) {
@@ -107,6 +137,8 @@ void add_host_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("mountBind", Napi::Function::New(env, mount_bind_function, "mountBind"));
   exports.Set("mountPlain", Napi::Function::New(env, mount_plain_function, "mountPlain"));
   exports.Set("unmount", Napi::Function::New(env, unmount_function, "unmount"));
+  exports.Set("readXattr", Napi::Function::New(env, read_xattr_function, "readXattr"));
+  exports.Set("writeXattr", Napi::Function::New(env, write_xattr_function, "writeXattr"));
   exports.Set("probeHost", Napi::Function::New(env, probe_function, "probeHost"));
 }
 

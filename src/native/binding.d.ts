@@ -350,6 +350,10 @@ export interface Binding {
     readOnly: boolean;
   }): Promise<void>;
   unmount(options: { target: string; lazy: boolean }): Promise<void>;
+  /** An xattr of a path of the host, symlinks not followed; null where there is none of that name. Synchronous. */
+  readXattr(options: { path: string; name: string }): Buffer | null;
+  /** Sets one. Synchronous. */
+  writeXattr(options: { path: string; name: string; value: string }): void;
   /** Facts about the kernel and the file system of `directory`. */
   probeHost(directory: string): Promise<Probe[]>;
 }
