@@ -28,6 +28,7 @@ const commands: Readonly<Record<string, () => Promise<CommandFactory>>> = {
   why: async () => (await import('./store/gc.js')).whyCommand,
   demo: async () => (await import('./commands/demo.js')).demoCommand,
   doctor: async () => (await import('./commands/doctor.js')).doctorCommand,
+  explain: async () => (await import('./commands/explain.js')).explainCommand,
   bench: async () => (await import('./commands/bench.js')).benchCommand,
 };
 

@@ -10,7 +10,7 @@ import { nativeDriver } from './native.js';
 import { type OverlayOptions, overlayDriver } from './overlayfs.js';
 import type { LayerSnapshotter, SnapshotterKind } from './snapshotter.js';
 
-export { bootID, inUserNamespace } from './boot.js';
+export { bootID, inUserNamespace, overlayHasIndex } from './boot.js';
 export { liveMounts, type MountUse } from './live-mounts.js';
 export { mountAll, unmountAll } from './mount.js';
 export {

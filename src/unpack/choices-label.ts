@@ -27,8 +27,13 @@ export function choicesOf(labels: Readonly<Record<string, string>>): LayerChoice
       policies?: Partial<Policies>;
       limits?: ResolvedOptions['limits'];
     };
-    return resolveOptions({ policies, limits });
+    return choicesIn(resolveOptions({ policies, limits }));
   } catch {
-    return resolveOptions({});
+    return choicesIn(resolveOptions({}));
   }
+}
+
+/** No more than them: a layer's format is its snapshotter's. */
+function choicesIn({ policies, limits }: LayerChoices): LayerChoices {
+  return { policies, limits };
 }
