@@ -47,7 +47,7 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
         say(
           `clean: ${report.images.length} images, ${report.snapshots.length} snapshots, ${entries} entries, ${bytes} bytes, ${unchecked} unchecked, in ${report.milliseconds} ms`,
         );
-        for (const image of images) {
+        for (const { name: image } of await store.images(namespace)) {
           const layers = await damagedLayers(store, namespace, image);
           const done = await damageAll(daemon.root, image, layers);
           say(
