@@ -14,14 +14,11 @@ export class GatheredWrites {
     this.#writer = writer;
   }
 
-  /** Takes bytes, which must stay as they are; waits where too many would be held. One call at a time. */
-  async write(piece: Uint8Array): Promise<void> {
+  /** Takes bytes, which must stay as they are. A promise: wait for it, enough are held. One call at a time. */
+  write(piece: Uint8Array): Promise<void> | undefined {
     this.#pieces.push(piece);
     this.#bytes += piece.length;
-    if (this.#bytes >= gatheredBytes) {
-      await this.#writing;
-      this.#begin();
-    }
+    return this.#bytes < gatheredBytes ? undefined : this.#writing.then(() => this.#begin());
   }
 
   /** Writes what is held. */

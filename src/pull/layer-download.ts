@@ -16,8 +16,12 @@ export interface LayerDownload {
   descriptor: Descriptor;
   /** The only writer of the blob's ingest; where there is a job, without a hash of its own. */
   writer: ContentWriter;
-  /** The bytes from an offset on. */
-  read: (from: number, signal: AbortSignal) => AsyncIterable<Buffer>;
+  /** Gives the bytes from an offset on to `take`, no more before its promise is kept. */
+  read: (
+    from: number,
+    signal: AbortSignal,
+    take: (bytes: Buffer) => Promise<void> | undefined,
+  ) => Promise<void>;
   /** How many read at once. */
   slots: Slots;
   /** Stops it; the ingest stays. */
@@ -68,12 +72,17 @@ export async function downloadLayer(download: LayerDownload, job?: LayerJob): Pr
         throwIfAborted(stop.signal);
       }
     }
-    await slots.run(stop.signal, async () => {
-      for await (const chunk of read(writer.offset, stop.signal)) {
-        await Promise.all([file.write(chunk), feed?.write(chunk)]);
+    await slots.run(stop.signal, () =>
+      read(writer.offset, stop.signal, (bytes) => {
         throwIfAborted(stop.signal);
-      }
-    });
+        const written = file.write(bytes);
+        const fed = feed?.write(bytes);
+        return written && fed
+          ? Promise.all([written, fed]).then(() => undefined)
+          : (written ?? fed);
+      }),
+    );
+    throwIfAborted(stop.signal);
     feed?.end();
     await file.flush();
     // The job has compared the digest of the same bytes.

@@ -1,12 +1,14 @@
 // The bytes of a blob from an offset on, in order, whatever breaks on the way: a connection that is cut or stalls is
 // begun again where it stopped. Big blobs are read in several ranges at once, each held until its turn.
 
+import { setMaxListeners } from 'node:events';
 import { UnpackError } from '../errors.js';
 import type { Descriptor } from '../oci/index.js';
+import type { TakePiece } from './body.js';
 import type { RegistryClient } from './client.js';
-import { fromTransport, TransientFailure } from './failure.js';
+import { TransientFailure } from './failure.js';
 import { pauseOrThrow } from './retry.js';
-import { type Answer, discard, headerOf } from './transport.js';
+import { type Answer, headerOf } from './transport.js';
 
 export interface BlobReadOptions {
   /** Bytes that are there already. */
@@ -27,22 +29,32 @@ const rangeBytes = 4 * 1024 * 1024;
 /** Connections for one blob, so that a server which gives a byte at a time comes to an end. */
 const mostConnections = 10_000;
 
-/** @throws UnpackError `ERR_BLOB_NOT_FOUND`, `ERR_SIZE_MISMATCH`, `ERR_ABORTED`, and those of every request */
-export async function* readBlob(
+/** Takes bytes, which it must copy or keep as they are; nothing more comes until the promise is kept. */
+export type TakeBytes = (bytes: Buffer) => Promise<void> | undefined;
+
+/**
+ * Gives the bytes of a blob to `take`, one piece at a time, until all are there.
+ *
+ * @throws UnpackError `ERR_BLOB_NOT_FOUND`, `ERR_SIZE_MISMATCH`, `ERR_ABORTED`, and those of every request; what `take`
+ *   throws
+ */
+export async function readBlob(
   client: RegistryClient,
   descriptor: Descriptor,
   options: BlobReadOptions,
-): AsyncGenerator<Buffer> {
+  take: TakeBytes,
+): Promise<void> {
   const { from, ranges } = options;
   const { size } = descriptor;
   if (from >= size) {
     return;
   }
   if (ranges <= 1 || size - from <= rangeBytes) {
-    yield* readSpan(client, descriptor, options, { from, to: size });
+    await readSpan(client, descriptor, options, { from, to: size, take });
     return;
   }
   const stop = new AbortController();
+  setMaxListeners(0, stop.signal); // one for each range
   const onAbort = () => stop.abort(options.signal?.reason);
   options.signal?.addEventListener('abort', onAbort, { once: true });
   if (options.signal?.aborted) {
@@ -54,7 +66,7 @@ export async function* readBlob(
   const fill = () => {
     while (waiting.length < ranges - 1 && next < size) {
       const span = { from: next, to: Math.min(next + rangeBytes, size) };
-      const range = collect(readSpan(client, descriptor, inner, span));
+      const range = collect(client, descriptor, inner, span);
       range.catch(() => undefined); // it is looked at in its turn
       waiting.push(range);
       next = span.to;
@@ -63,16 +75,20 @@ export async function* readBlob(
   try {
     let whole = false;
     // The first goes straight through, and tells whether the registry knows ranges: else it has everything.
-    const first = { from, to: next, rest: size };
-    const onWhole = () => {
-      whole = true;
-    };
-    for await (const chunk of readSpan(client, descriptor, inner, first, onWhole)) {
-      if (!whole) {
-        fill();
-      }
-      yield chunk;
-    }
+    await readSpan(client, descriptor, inner, {
+      from,
+      to: next,
+      rest: size,
+      take: (bytes) => {
+        if (!whole) {
+          fill();
+        }
+        return take(bytes);
+      },
+      onWhole: () => {
+        whole = true;
+      },
+    });
     if (whole) {
       return;
     }
@@ -82,7 +98,9 @@ export async function* readBlob(
       if (range === undefined) {
         return;
       }
-      yield* await range;
+      for (const bytes of await range) {
+        await take(bytes);
+      }
     }
   } finally {
     options.signal?.removeEventListener('abort', onAbort);
@@ -95,19 +113,21 @@ interface Span {
   from: number;
   /** Exclusive. */
   to: number;
-  /** Where the blob ends, when a registry without ranges may go on to there. */
+  take: TakeBytes;
+  /** Where the blob ends, when a registry without ranges may go on to there; then `onWhole` is called. */
   rest?: number;
+  onWhole?(): void;
 }
 
-async function* readSpan(
+async function readSpan(
   client: RegistryClient,
   descriptor: Descriptor,
   options: BlobReadOptions,
   span: Span,
-  onWhole: () => void = () => undefined,
-): AsyncGenerator<Buffer> {
+): Promise<void> {
   const { signal, onReceived, onResumed } = options;
   const { size, digest } = descriptor;
+  const { take, rest } = span;
   let { from: at, to } = span;
   let failures = 0;
   for (let connections = 0; at < to; connections++) {
@@ -120,36 +140,38 @@ async function* readSpan(
       const range = ranged ? { from: at, to: to < size ? to - 1 : undefined } : undefined;
       const answer = await open(client, descriptor, range, options);
       let skip = checkRange(answer, descriptor, range);
-      if (answer.status === 200 && span.rest !== undefined && to < span.rest) {
-        to = span.rest;
-        onWhole();
+      if (answer.status === 200 && rest !== undefined && to < rest) {
+        to = rest;
+        span.onWhole?.();
       }
-      for await (const piece of bodyOf(answer)) {
+      const takePiece: TakePiece = (piece) => {
         onReceived?.(piece.length);
-        let chunk = piece;
-        if (skip > 0) {
-          const skipped = Math.min(skip, chunk.length);
-          skip -= skipped;
-          chunk = chunk.subarray(skipped);
-        }
-        if (at + chunk.length > to && to === size) {
+        const skipped = Math.min(skip, piece.length);
+        skip -= skipped;
+        const left = piece.length - skipped;
+        if (at + left > to && to === size) {
           throw sizeMismatch(descriptor, `has more than ${size} bytes`);
         }
-        chunk = chunk.subarray(0, to - at);
-        if (chunk.length > 0) {
-          failures = 0;
-          at += chunk.length;
-          yield chunk;
+        const length = Math.min(left, to - at);
+        if (length < left && length === 0) {
+          return 'enough'; // more than was asked for
         }
-        if (at === to && to < size) {
-          break; // more than was asked for
+        if (length === 0) {
+          return undefined;
         }
-      }
+        failures = 0;
+        at += length;
+        return take(length === piece.length ? piece : piece.subarray(skipped, skipped + length));
+      };
+      await answer.body.read(takePiece);
       if (at < to) {
         const text = `blob ${digest}: the connection ended after ${at} of ${size} bytes`;
         throw new TransientFailure(new UnpackError('ERR_REGISTRY_UNREACHABLE', text));
       }
     } catch (caught) {
+      if (at === to && caught instanceof TransientFailure) {
+        return; // it broke, or stalled, with all that was asked for here
+      }
       failures++;
       if (connections >= mostConnections && caught instanceof TransientFailure) {
         throw caught.error;
@@ -199,7 +221,7 @@ function checkRange(
 ): number {
   const { size } = descriptor;
   const fail = (problem: string): never => {
-    discard(answer);
+    answer.body.discard();
     throw sizeMismatch(descriptor, problem);
   };
   if (answer.status === 206 && range !== undefined) {
@@ -220,31 +242,19 @@ function checkRange(
   return range?.from ?? 0;
 }
 
-async function* bodyOf(answer: Answer): AsyncGenerator<Buffer> {
-  const iterator = answer.body[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      let result: IteratorResult<Buffer>;
-      try {
-        result = (await iterator.next()) as IteratorResult<Buffer>;
-      } catch (error) {
-        throw fromTransport(error, answer.url);
-      }
-      if (result.done) {
-        return;
-      }
-      yield result.value;
-    }
-  } finally {
-    discard(answer);
-  }
-}
-
-async function collect(chunks: AsyncIterable<Buffer>): Promise<Buffer[]> {
+/** Reads a range ahead of its turn. */
+async function collect(
+  client: RegistryClient,
+  descriptor: Descriptor,
+  options: BlobReadOptions,
+  span: Omit<Span, 'take'>,
+): Promise<Buffer[]> {
   const all: Buffer[] = [];
-  for await (const chunk of chunks) {
-    all.push(chunk);
-  }
+  const take = (bytes: Buffer) => {
+    all.push(bytes);
+    return undefined;
+  };
+  await readSpan(client, descriptor, options, { ...span, take });
   return all;
 }
 

@@ -10,7 +10,6 @@ import { type Capability, type HostOptions, hostsFor, type RegistryHost } from '
 import { defaultRetryPolicy, parseRetryAfter, type RetryPolicy, withRetries } from './retry.js';
 import {
   type Answer,
-  discard,
   headerOf,
   readBytes,
   readText,
@@ -125,7 +124,7 @@ export class RegistryClient {
       signal,
     }).then(
       (answer) => {
-        discard(answer);
+        answer.body.discard();
         const digest = headerOf(answer, 'docker-content-digest');
         const size = Number(headerOf(answer, 'content-length') ?? Number.NaN);
         const mediaType = mediaTypeOf(answer);
@@ -205,7 +204,7 @@ export class RegistryClient {
     try {
       checkContentDigest(answer, digest);
     } catch (error) {
-      discard(answer);
+      answer.body.discard();
       throw error;
     }
     return answer;
@@ -269,7 +268,7 @@ export class RegistryClient {
         const answer = await this.#follow(request, host, own);
         const atHome = answer.url.origin === url.origin;
         if (answer.status === 401 && atHome && tries < 2) {
-          discard(answer);
+          answer.body.discard();
           if (await host.authorizer.accept(answer.headers, authorization, signal)) {
             continue;
           }
@@ -309,7 +308,7 @@ export class RegistryClient {
       if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) {
         return answer;
       }
-      discard(answer);
+      answer.body.discard();
       if (redirects === maxRedirects) {
         throw unexpected(url.host, `redirects more than ${maxRedirects} times`);
       }
@@ -363,7 +362,7 @@ export class RegistryClient {
     const bytes =
       length > maxManifestBytes ? undefined : await readBytes(answer, maxManifestBytes + 1);
     if (bytes === undefined || bytes.length > maxManifestBytes) {
-      discard(answer);
+      answer.body.discard();
       const problem = `is longer than ${maxManifestBytes} bytes`;
       throw new UnpackError('ERR_LIMIT_EXCEEDED', `${answer.url.host}: ${what} ${problem}`);
     }
@@ -440,7 +439,7 @@ async function messageOf(answer: Answer): Promise<string> {
     const parts = [code, message].filter((part) => typeof part === 'string' && part !== '');
     return parts.length === 0 ? '' : `: ${parts.join(': ').slice(0, 300)}`;
   } catch (error) {
-    discard(answer);
+    answer.body.discard();
     const failure = fromTransport(error, answer.url);
     if (failure instanceof UnpackError && failure.code === 'ERR_ABORTED') {
       throw failure;

@@ -1,6 +1,6 @@
 // What the rest of src/ uses of src/registry/.
 
-export { type BlobReadOptions, readBlob } from './blob-reader.js';
+export { type BlobReadOptions, readBlob, type TakeBytes } from './blob-reader.js';
 export { type ClientOptions, RegistryClient } from './client.js';
 export type { Credentials } from './credentials.js';
 export { defaultHostsDirectories } from './hosts.js';

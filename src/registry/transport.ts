@@ -1,11 +1,12 @@
 // One HTTP request and its answer: connections, TLS, proxies of the environment, timeouts. Knows no redirects, no
 // credentials, no registry.
 
-import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { rootCertificates } from 'node:tls';
-import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import { UnpackError } from '../errors.js';
+import { ResponseBody } from './body.js';
 import { fromTransport } from './failure.js';
 
 /** How to speak TLS with a host. */
@@ -40,8 +41,7 @@ export interface Answer {
   url: URL;
   status: number;
   headers: Headers;
-  /** Its errors are made ours by {@link fromTransport}. */
-  body: Dispatcher.ResponseData['body'];
+  body: ResponseBody;
 }
 
 /** How much of a body is read for its message. */
@@ -49,7 +49,7 @@ const maxMessageBytes = 64 * 1024;
 
 export class Transport {
   readonly #timeouts: Timeouts;
-  readonly #agents = new Map<TlsOptions, EnvHttpProxyAgent>();
+  readonly #agents = new Map<TlsOptions, Dispatcher>();
 
   constructor(timeouts: Timeouts) {
     this.#timeouts = timeouts;
@@ -57,20 +57,15 @@ export class Transport {
 
   /** @throws UnpackError, TransientFailure */
   async exchange({ method, url, headers, body, tls, signal }: Exchange): Promise<Answer> {
-    try {
-      const { statusCode, ...answer } = await this.#agentFor(tls).request({
-        origin: url.origin,
-        path: `${url.pathname}${url.search}`,
-        method,
-        // A blob's digest is that of its bytes as they are stored.
-        headers: { 'accept-encoding': 'identity', 'user-agent': 'oci-unpack', ...headers },
-        body: body ?? null,
-        ...(signal && { signal }),
-      });
-      return { url, status: statusCode, headers: answer.headers, body: answer.body };
-    } catch (error) {
-      throw fromTransport(error, url);
-    }
+    const request = {
+      origin: url.origin,
+      path: `${url.pathname}${url.search}`,
+      method,
+      // A blob's digest is that of its bytes as they are stored.
+      headers: { 'accept-encoding': 'identity', 'user-agent': 'oci-unpack', ...headers },
+      body: body ?? null,
+    };
+    return await dispatch(this.#agentFor(tls), url, request, signal);
   }
 
   /** Closes all connections; what is under way fails. */
@@ -80,24 +75,87 @@ export class Transport {
     await Promise.all(agents.map((agent) => agent.destroy()));
   }
 
-  #agentFor(tls: TlsOptions): EnvHttpProxyAgent {
+  #agentFor(tls: TlsOptions): Dispatcher {
     let agent = this.#agents.get(tls);
     if (agent === undefined) {
       const { connect, stall } = this.#timeouts;
-      const secure = secureOptions(tls);
-      agent = new EnvHttpProxyAgent({
-        ...proxiesOf(process.env),
-        connect: { ...secure, timeout: connect },
-        requestTls: { ...secure, timeout: connect },
-        proxyTunnel: false, // for http: alone; few proxies let CONNECT through to its port
-        headersTimeout: stall,
-        bodyTimeout: stall,
-      });
-      setMaxListeners(0, agent);
+      const secure = { ...secureOptions(tls), timeout: connect };
+      const options = { connect: secure, headersTimeout: stall, bodyTimeout: stall };
+      const proxies = proxiesOf(process.env);
+      if (proxies.httpProxy === '' && proxies.httpsProxy === '') {
+        agent = new (loadAgent())(options);
+      } else {
+        const { EnvHttpProxyAgent } = load('undici') as typeof import('undici');
+        // proxyTunnel is for http: alone; few proxies let CONNECT through to its port.
+        agent = new EnvHttpProxyAgent({
+          ...options,
+          ...proxies,
+          requestTls: secure,
+          proxyTunnel: false,
+        });
+      }
       this.#agents.set(tls, agent);
     }
     return agent;
   }
+}
+
+const load = createRequire(import.meta.url);
+
+/** Without the rest of undici (fetch, WebSocket, caches), which takes longer to load than a small image to pull. */
+function loadAgent(): typeof Agent {
+  try {
+    return load('undici/lib/dispatcher/agent.js') as typeof Agent;
+  } catch {
+    return (load('undici') as typeof import('undici')).Agent; // another version, with other files
+  }
+}
+
+/** Sends a request; resolves when the headers of its answer are there. */
+function dispatch(
+  agent: Dispatcher,
+  url: URL,
+  request: Dispatcher.DispatchOptions,
+  signal: AbortSignal | undefined,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    let body: ResponseBody | undefined;
+    let controller: Dispatcher.DispatchController | undefined;
+    const abortError = () => Object.assign(new Error('aborted'), { name: 'AbortError' });
+    const onAbort = () => {
+      const error = abortError();
+      controller?.abort(error);
+      end(error); // at once, also where there is no connection yet
+    };
+    const end = (caught?: unknown) => {
+      signal?.removeEventListener('abort', onAbort);
+      const error = caught === undefined ? undefined : fromTransport(caught, url);
+      body?.end(error);
+      reject(error);
+    };
+    if (signal?.aborted) {
+      end(abortError());
+      return;
+    }
+    signal?.addEventListener('abort', onAbort, { once: true });
+    agent.dispatch(request, {
+      onRequestStart: (started) => {
+        controller = started;
+        if (signal?.aborted) {
+          started.abort(abortError());
+        }
+      },
+      onResponseStart: (started, status, headers) => {
+        if (status >= 200) {
+          body = new ResponseBody(started);
+          resolve({ url, status, headers, body });
+        }
+      },
+      onResponseData: (_, piece) => body?.push(piece),
+      onResponseEnd: () => end(),
+      onResponseError: (_, error) => end(error),
+    });
+  });
 }
 
 /** Reads the first bytes of an answer as text, and lets go of it. */
@@ -109,24 +167,12 @@ export async function readText(answer: Answer, limit: number = maxMessageBytes):
 export async function readBytes(answer: Answer, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
-  try {
-    for await (const chunk of answer.body) {
-      chunks.push(chunk as Buffer);
-      length += (chunk as Buffer).length;
-      if (length >= limit) {
-        break;
-      }
-    }
-  } catch (error) {
-    throw fromTransport(error, answer.url);
-  }
+  await answer.body.read((chunk) => {
+    chunks.push(chunk);
+    length += chunk.length;
+    return length >= limit ? 'enough' : undefined;
+  });
   return Buffer.concat(chunks);
-}
-
-/** Lets go of an answer that nobody wants to read. */
-export function discard(answer: Answer): void {
-  answer.body.on('error', () => undefined);
-  answer.body.destroy();
 }
 
 /** The first value of a header. */

@@ -8,7 +8,13 @@ import { UnpackError } from '../errors.js';
 import { gc, type LeaseResource } from '../metadata/index.js';
 import { type Descriptor, parseImageName } from '../oci/index.js';
 import { downloadLayer, isDamage, type PullProgress, PullTracker } from '../pull/index.js';
-import { type ClientOptions, RegistryClient, RegistryImage, readBlob } from '../registry/index.js';
+import {
+  type ClientOptions,
+  RegistryClient,
+  RegistryImage,
+  readBlob,
+  type TakeBytes,
+} from '../registry/index.js';
 import { Slots } from '../slots.js';
 import { type ResolvedImage, resolveImage } from '../source/index.js';
 import { throwIfAborted } from '../unpack/layer-run.js';
@@ -333,19 +339,16 @@ class ImagePull {
     this.#tracker.watch(digest, () => writer.offset);
     const { parallelRanges, foreignUrls: foreign } = this.#options;
     const ranges = parallelRanges ?? (size < bigBlob ? 1 : this.#bigRanges);
-    const read = (from: number, stop: AbortSignal) =>
-      readBlob(this.#client, descriptor, {
-        from,
-        ranges,
-        foreign,
-        signal: stop,
-        onReceived: (bytes) => {
-          this.#network.bytes += bytes;
-        },
-        onResumed: () => {
-          this.#network.resumed++;
-        },
-      });
+    const read = (from: number, stop: AbortSignal, take: TakeBytes) => {
+      const onReceived = (bytes: number) => {
+        this.#network.bytes += bytes;
+      };
+      const onResumed = () => {
+        this.#network.resumed++;
+      };
+      const own = { from, ranges, foreign, signal: stop, onReceived, onResumed };
+      return readBlob(this.#client, descriptor, own, take);
+    };
     return {
       replay: { path: blobPath(content.root, digest) },
       abandon: () => writer.close(),

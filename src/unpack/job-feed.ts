@@ -28,16 +28,18 @@ export class JobFeed {
     job.onDrain(() => this.#wake());
   }
 
-  /** Gives bytes to the job; waits until it wants more, or has ended. One call at a time. */
-  async write(bytes: Uint8Array): Promise<void> {
+  /** Gives bytes to the job, which copies them. A promise: wait for it, the job has enough for now. One call at a time. */
+  write(bytes: Uint8Array): Promise<void> | undefined {
     for (let at = 0; at < bytes.length && !this.over; at += sliceBytes) {
-      const drained = new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-      if (!this.#job.write(bytes.subarray(at, at + sliceBytes)) && !this.over) {
-        await drained;
+      const next = at + sliceBytes;
+      if (!this.#job.write(bytes.subarray(at, next)) && !this.over) {
+        const drained = new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        return next < bytes.length ? drained.then(() => this.write(bytes.subarray(next))) : drained;
       }
     }
+    return undefined;
   }
 
   /** There are no more. */
