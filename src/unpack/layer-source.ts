@@ -21,7 +21,8 @@ export type LayerSource =
   | ReadableStream<Uint8Array>
   | AsyncIterable<Uint8Array>;
 
-interface ChunkReader {
+/** What chunks are read from. */
+export interface ChunkReader {
   next(): Promise<IteratorResult<unknown>>;
   /** Stops the source, even while a `next` is pending. */
   close(): void;
@@ -111,7 +112,8 @@ function* slices(bytes: Uint8Array): Iterable<Uint8Array> {
   }
 }
 
-function iteratorReader(source: AsyncIterable<unknown> | Iterable<unknown>): ChunkReader {
+/** Chunks as they are given. */
+export function iteratorReader(source: AsyncIterable<unknown> | Iterable<unknown>): ChunkReader {
   const iterator =
     Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
   return {

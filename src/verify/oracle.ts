@@ -8,11 +8,13 @@ import {
   type Group,
   type LayerJob,
   type LayerOptions,
+  type LayerResult,
   type LayerTree,
   loadBinding,
   type Note,
 } from '../native/index.js';
 import { Slots } from '../slots.js';
+import { feedJob, iteratorReader } from '../unpack/layer-source.js';
 import type { AuditSource } from './types.js';
 
 /** A layer on top of others, and where what is known of it lies. */
@@ -31,6 +33,10 @@ export interface ChainNode {
   treeIndex?: string | undefined;
   /** Where the blob can be read. Rejects, or is undefined, where it cannot. */
   blob?: (() => Promise<FileWindow>) | undefined;
+  /** Instead of a blob: the layer as a tar, put together. `done`: what was read; its digests are the caller's to check. */
+  tar?:
+    | { chunks: () => AsyncIterable<Uint8Array>; done: (result: LayerResult) => void }
+    | undefined;
 }
 
 /** What the oracle says of a layer. */
@@ -154,22 +160,21 @@ export class Oracle {
 
   async #read(node: ChainNode): Promise<Pick<Answer, 'tree' | 'notes'>> {
     const { parent, format, policies, limits, digest, size, diffID } = node;
-    if (node.blob === undefined) {
+    const { tar } = node;
+    if (node.blob === undefined && tar === undefined) {
       throw new UnpackError('ERR_BLOB_NOT_FOUND', `${digest}: is not in the store`);
     }
     const below = parent && this.ask(parent);
-    const source = await node.blob();
+    const blob = await node.blob?.();
     const job = await this.#slots.run(this.#signal, async () => {
       this.#throwIfAborted();
       this.#group ??= loadBinding().createGroup(0);
       const started = loadBinding().startLayer({
-        source,
+        source: blob ?? { stream: true },
         dry: true,
         format,
         hasLower: parent !== undefined,
-        digest,
-        size,
-        diffID,
+        ...(tar === undefined && { digest, size, diffID }),
         label: digest,
         group: this.#group,
         policies,
@@ -179,7 +184,11 @@ export class Oracle {
       const cancel = () => started.cancel();
       this.#signal?.addEventListener('abort', cancel, { once: true });
       try {
-        await started.done;
+        if (tar !== undefined) {
+          await feedJob(started, iteratorReader(tar.chunks()));
+        }
+        const result = await started.done;
+        tar?.done(result);
       } finally {
         this.#signal?.removeEventListener('abort', cancel);
       }

@@ -45,9 +45,15 @@ keeping() {
   touch -r "$reference" -- "$kept"
   rm -f -- "$reference"
 }
-# mounted DIRECTORY [SHORT]: whether some process has an overlay of it mounted, by either name.
+# mounted NAME...: whether some process has an overlay of a directory mounted, by one of its names.
 mounted() {
-  cat /proc/[0-9]*/mountinfo 2>/dev/null | tr ' ,:=' '\\n\\n\\n\\n' | grep -qxF -e "$1" -e "\${2-$1}"
+  layers=$(cat /proc/[0-9]*/mountinfo 2>/dev/null | tr ' ,:=' '\\n\\n\\n\\n' | sort -u)
+  for layer do
+    if printf '%s\\n' "$layers" | grep -qxF -e "$layer"; then
+      return 0
+    fi
+  done
+  return 1
 }`.split('\n');
 
 /** A directory whose time is not as it should be, because of names that came or went in it. */

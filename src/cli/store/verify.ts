@@ -1,4 +1,4 @@
-// `oci-unpack verify`: compares unpacked layers with what they came from, in the own store or, reading only, a containerd's.
+// `oci-unpack verify`: compares unpacked layers with what they came from, in the own store or, reading only, others'.
 
 import { Command } from 'commander';
 import { UnpackError } from '../../errors.js';
@@ -14,6 +14,7 @@ interface VerifyArguments extends StoreArguments {
   repair?: boolean;
   dryRun?: boolean;
   containerd?: string | true;
+  docker?: string | true;
   repairScript?: boolean;
 }
 
@@ -24,6 +25,7 @@ Examples:
   $ oci-unpack verify debian:latest --repair --dry-run
   $ oci-unpack verify --containerd /var/lib/containerd --json
   $ oci-unpack verify --containerd --repair-script > repair.sh
+  $ oci-unpack verify --docker /var/lib/docker
 
 Every file is read and compared with the manifest that was written when its
 layer was unpacked; a snapshot without one, and with --deep every snapshot,
@@ -40,7 +42,8 @@ export function verifyCommand(context: RunContext): Command {
     .option('--repair', 'unpack damaged layers anew and swap them in')
     .option('--dry-run', 'with --repair: only say what would be done')
     .option('--containerd [root]', "a containerd's store, read only (default: /var/lib/containerd)")
-    .option('--repair-script', 'with --containerd: print a shell script that repairs')
+    .option('--docker [root]', "a Docker's layers, read only (default: /var/lib/docker)")
+    .option('--repair-script', 'of --containerd and --docker: print a shell script that repairs')
     .addHelpText('after', example)
     .action(async (images: string[], given: VerifyArguments) => {
       checkUsage(images, given);
@@ -50,9 +53,11 @@ export function verifyCommand(context: RunContext): Command {
       const watch = { signal: context.signal, onProgress };
       try {
         const { report, script } =
-          given.containerd === undefined
-            ? { report: await verifyOwn(images, given, watch), script: undefined }
-            : await verifyContainerdStore(images, given, watch);
+          given.containerd !== undefined
+            ? await verifyContainerdStore(images, given, watch)
+            : given.docker !== undefined
+              ? await verifyDockerStore(images, given, watch)
+              : { report: await verifyOwn(images, given, watch), script: undefined };
         view?.close();
         if (script !== undefined && !given.json) {
           context.stdout.write(script);
@@ -80,14 +85,18 @@ function checkUsage(images: readonly string[], given: VerifyArguments): void {
   if (given.dryRun && !given.repair) {
     throw wrong('--dry-run says what --repair would do: give both');
   }
-  if (given.containerd === undefined && given.repairScript) {
-    throw wrong('--repair-script is for --containerd; the own store has --repair');
+  const isOther = given.containerd !== undefined || given.docker !== undefined;
+  if (given.containerd !== undefined && given.docker !== undefined) {
+    throw wrong('--containerd and --docker are two stores: give one');
   }
-  if (given.containerd !== undefined && given.repair) {
-    throw wrong("a containerd's store is only read: --repair-script prints what repairs it");
+  if (!isOther && given.repairScript) {
+    throw wrong('--repair-script is for --containerd and --docker; the own store has --repair');
   }
-  if (given.containerd !== undefined && images.length > 1) {
-    throw wrong('--containerd takes one image, or none for all');
+  if (isOther && given.repair) {
+    throw wrong('the store of others is only read: --repair-script prints what repairs it');
+  }
+  if (isOther && images.length > 1) {
+    throw wrong('--containerd and --docker take one image, or none for all');
   }
 }
 
@@ -119,4 +128,22 @@ async function verifyContainerdStore(
   }
   const { containerdRepairScript } = await import('../../containerd/repair-script.js');
   return { report: verification.report, script: await containerdRepairScript(verification) };
+}
+
+async function verifyDockerStore(
+  images: readonly string[],
+  given: VerifyArguments,
+  watch: Watch,
+): Promise<{ report: VerifyReport; script: string | undefined }> {
+  const { verifyDocker } = await import('../../docker/verify.js');
+  const verification = await verifyDocker({
+    root: given.docker === true ? undefined : given.docker,
+    image: images[0],
+    ...watch,
+  });
+  if (!given.repairScript) {
+    return { report: verification.report, script: undefined };
+  }
+  const { dockerRepairScript } = await import('../../docker/repair-script.js');
+  return { report: verification.report, script: await dockerRepairScript(verification) };
 }
