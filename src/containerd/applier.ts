@@ -2,12 +2,13 @@
 // tar_unix.go, tar_opts_linux.go, time.go and core/diff/apply/apply_linux.go, 1.3 to 2.x. Each rule takes the fields
 // out of a difference that it explains; what nothing explains is a finding.
 
-import type { Difference, EntryFacts, Note } from '../native/index.js';
-import { findFile } from '../verify/index.js';
+import { type Difference, type EntryFacts, loadBinding, type Note } from '../native/index.js';
+import { type FoundFile, findFile } from '../verify/index.js';
 
 /** What the rules need to know of the layer. */
 export interface AppliedLayer {
   snapshotter: string;
+  directory: string;
   /** Directories of the layers below, topmost first. */
   lowers: readonly string[];
   /** What reading the blob has told. */
@@ -57,7 +58,7 @@ async function unexplained(
   }
   const inherited =
     path === '' || expected.implicit === true
-      ? await inheritedFields(path, found, layer)
+      ? await inheritedFields({ ...difference, found }, layer)
       : new Set<string>();
   const left = fields.filter(
     (field) =>
@@ -73,31 +74,57 @@ async function unexplained(
  * topmost lower layer that has the path, hidden or not, or 0755 of root. The entry of the layer's root is passed over.
  */
 async function inheritedFields(
-  path: string,
-  found: EntryFacts,
-  { lowers }: AppliedLayer,
+  { path, found, fields }: Difference & { found: EntryFacts },
+  { directory, lowers }: AppliedLayer,
 ): Promise<Set<string>> {
   // Its time is that of the last name that was put into it.
-  const fields = new Set(['mtime']);
-  let isPlain = found.mode === 0o755 && found.uid === 0 && found.gid === 0;
-  for (const lower of isPlain ? [] : lowers) {
+  const inherited = new Set(['mtime']);
+  const givers: FoundFile[] = [];
+  for (const lower of lowers) {
     const file = await findFile(lower, path);
     if (file?.stats.isDirectory()) {
-      const { mode, uid, gid } = file.stats;
-      isPlain ||=
-        (Number(mode) & 0o7777) === found.mode &&
-        Number(uid) === found.uid &&
-        Number(gid) === found.gid;
+      givers.push(file);
     }
   }
-  if (isPlain) {
-    fields.add('mode');
-    fields.add('owner');
-    for (const name of ['system.posix_acl_access', 'system.posix_acl_default']) {
-      fields.add(`xattr:${name}`);
+  const gids = [0, ...(await setgidOf(directory, path))];
+  const isPlain = found.mode === 0o755 && found.uid === 0 && gids.includes(found.gid);
+  if (isPlain || givers.some(({ stats }) => isSameOwner(stats, found))) {
+    inherited.add('mode');
+    inherited.add('owner');
+  }
+  for (const field of fields) {
+    const name = field.startsWith('xattr:') ? field.slice('xattr:'.length) : '';
+    const value = found.xattrs[name];
+    const isMark = /^(user|trusted)\.overlay\./.test(name);
+    if (
+      (value === undefined && path === '') ||
+      (value !== undefined && !isMark && givers.some((file) => hasXattr(file, name, value)))
+    ) {
+      inherited.add(field);
     }
   }
-  return fields;
+  return inherited;
+}
+
+function isSameOwner({ mode, uid, gid }: FoundFile['stats'], found: EntryFacts): boolean {
+  return (
+    (Number(mode) & 0o7777) === found.mode && Number(uid) === found.uid && Number(gid) === found.gid
+  );
+}
+
+/** The group that a directory gets from a parent with the setgid bit. */
+async function setgidOf(directory: string, path: string): Promise<number[]> {
+  const parent = path === '' ? undefined : await findFile(directory, path.replace(/\/?[^/]*$/, ''));
+  return parent !== undefined && Number(parent.stats.mode) & 0o2000
+    ? [Number(parent.stats.gid)]
+    : [];
+}
+
+function hasXattr({ path }: FoundFile, name: string, value: string): boolean {
+  return (
+    typeof path === 'string' &&
+    loadBinding().readXattr({ path, name })?.toString('base64') === value
+  );
 }
 
 function isOtherTime(expected: EntryFacts, found: EntryFacts, { snapshotter }: AppliedLayer) {

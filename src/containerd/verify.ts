@@ -56,9 +56,8 @@ export interface ContainerdVerification {
   times: Map<string, DirectoryTime[]>;
 }
 
-/** containerd applies a layer without looking at those below; it takes what ours may refuse. */
-const policies: AuditNode['policies'] = {
-  symlinkParents: 'replace',
+/** containerd takes what ours may refuse. */
+const policies: Omit<AuditNode['policies'], 'symlinkParents'> = {
   overlayXattrs: 'escape',
   xattrs: 'strict',
   devices: 'create',
@@ -241,7 +240,7 @@ async function makeNodes(
     for (const [index, snapshot] of snapshots.entries()) {
       const { chainID, diffID, descriptor } = manifest.layers[index] as (typeof manifest.layers)[0];
       const directory = directoryOf(snapshot);
-      const layer = { snapshotter, lowers: [...lowers], inUserNamespace };
+      const layer = { snapshotter, directory, lowers: [...lowers], inUserNamespace };
       const blobless = parent?.blobless || !(await content.has(descriptor));
       const known = nodes.get(directory);
       const times: DirectoryTime[] = [];
@@ -256,7 +255,11 @@ async function makeNodes(
           parent,
           directory,
           format: formatOf(snapshotter, inUserNamespace),
-          policies,
+          policies: {
+            ...policies,
+            // Where it applies to the merged tree (a copy, or through a mount), it follows the symlinks there.
+            symlinkParents: snapshotter === 'native' || inUserNamespace ? 'follow' : 'replace',
+          },
           limits: {},
           digest: descriptor.digest,
           size: descriptor.size,

@@ -8,7 +8,7 @@ import type { Difference, Note } from '../native/index.js';
 /** The differences that are not of Docker's making. */
 export async function acceptDocker(
   differences: readonly Difference[],
-  layer: { lowers: readonly string[]; notes: readonly Note[] },
+  layer: { directory: string; lowers: readonly string[]; notes: readonly Note[] },
 ): Promise<Difference[]> {
   const left = await acceptApplied(differences, {
     ...layer,

@@ -218,6 +218,7 @@ function makeNode(record: DockerLayer, layer: number, parent: DockerNode | undef
     accept: async (differences, notes) => {
       const lowers = chainOf(node).slice(0, -1).reverse();
       const left = await acceptDocker(differences, {
+        directory,
         lowers: lowers.map((one) => one.directory),
         notes,
       });

@@ -8,7 +8,7 @@ export {
   withAudit,
 } from './audit-chains.js';
 export { type AuditLayerOptions, auditLayer, type LayerAudit } from './audit-layer.js';
-export { findFile } from './disk-path.js';
+export { type FoundFile, findFile } from './disk-path.js';
 export { type Audited, findingsOf } from './findings.js';
 export { type Answer, type ChainNode, Oracle, type OracleOptions } from './oracle.js';
 export { areMarks, type DirectoryTime, markFunctions, repairMarks } from './repair-marks.js';
