@@ -3,18 +3,21 @@
 // out of a difference that it explains; what nothing explains is a finding.
 
 import { type Difference, type EntryFacts, loadBinding, type Note } from '../native/index.js';
-import { type FoundFile, findFile } from '../verify/index.js';
+import { type FoundFile, findFile, type LayerTruth } from '../verify/index.js';
+import { acceptBuilt, acceptMarks } from './mounted.js';
 
 /** What the rules need to know of the layer. */
-export interface AppliedLayer {
+export interface AppliedLayer extends LayerTruth {
   snapshotter: string;
   directory: string;
   /** Directories of the layers below, topmost first. */
   lowers: readonly string[];
-  /** What reading the blob has told. */
-  notes: readonly Note[];
   /** Whether containerd runs in a user namespace, where it makes no devices. */
   inUserNamespace: boolean;
+  /** Whether the directory was written through an overlay mount. */
+  wasMounted: boolean;
+  /** Whether it may be of a built layer though it was not mounted as one. */
+  mayBeBuilt?: boolean;
 }
 
 /** A difference with what is left of it; undefined for nothing. */
@@ -36,7 +39,9 @@ export async function acceptApplied(
       rest.push(left);
     }
   }
-  return rest;
+  const { directory, tree, below } = layer;
+  const left = layer.wasMounted ? acceptMarks(rest, directory, tree, below) : rest;
+  return layer.wasMounted || layer.mayBeBuilt ? acceptBuilt(left) : left;
 }
 
 async function unexplained(

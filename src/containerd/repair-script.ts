@@ -6,6 +6,7 @@ import { normalizeImageName } from '../oci/index.js';
 import {
   areMarks,
   type DirectoryTime,
+  type LayerFormat,
   markFunctions,
   repairMarks,
   ShellScript,
@@ -20,7 +21,9 @@ export async function containerdRepairScript({
   report,
   namespaces,
   times,
+  inUserNamespace,
 }: ContainerdVerification): Promise<string> {
+  const format = inUserNamespace ? 'overlay-userxattr' : 'overlay';
   const script = new ShellScript();
   script.add('#!/bin/sh');
   script.comment(
@@ -38,7 +41,7 @@ export async function containerdRepairScript({
   const byDirectory = new Map(damaged.map((one) => [one.directory, one]));
   for (const namespace of namespaces) {
     for (const snapshotter of new Set(namespace.chains.map((chain) => chain.snapshotter))) {
-      await repairSnapshotter(script, namespace, snapshotter, byDirectory, times);
+      await repairSnapshotter(script, namespace, snapshotter, { byDirectory, times, format });
     }
   }
   const root = script.word(report.root);
@@ -89,13 +92,17 @@ async function repairSnapshotter(
   script: ShellScript,
   namespace: NamespaceChains,
   snapshotter: string,
-  damaged: ReadonlyMap<string, SnapshotAudit>,
-  times: ReadonlyMap<string, readonly DirectoryTime[]>,
+  damaged: {
+    byDirectory: ReadonlyMap<string, SnapshotAudit>;
+    times: ReadonlyMap<string, readonly DirectoryTime[]>;
+    format: LayerFormat;
+  },
 ): Promise<void> {
+  const { byDirectory, times, format } = damaged;
   const snapshots = namespace.snapshots.filter((one) => one.snapshotter === snapshotter);
   const doomed = new Set<string>();
   for (const { key, stored } of snapshots) {
-    const audit = damaged.get(stored?.directory ?? '');
+    const audit = byDirectory.get(stored?.directory ?? '');
     if (audit === undefined || stored?.directory === undefined) {
       continue;
     }
@@ -111,7 +118,7 @@ async function repairSnapshotter(
         script,
         audit.findings,
         stored.directory,
-        'overlay',
+        format,
         times.get(stored.directory),
       );
       script.add('');

@@ -2,7 +2,7 @@
 // nothing of it is written: it may run meanwhile.
 
 import { readFileSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { lstat, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { normalizeImageName } from '../oci/index.js';
@@ -52,6 +52,8 @@ export interface VerifyContainerdOptions {
 export interface ContainerdVerification {
   report: VerifyReport;
   namespaces: NamespaceChains[];
+  /** Whether its marks are those of a user namespace. */
+  inUserNamespace: boolean;
   /** By a snapshot's directory: directories below it whose time differs, and what it should be. */
   times: Map<string, DirectoryTime[]>;
 }
@@ -131,6 +133,7 @@ export async function verifyContainerd(
     );
     return {
       namespaces,
+      inUserNamespace,
       times: new Map([...nodes].map(([directory, { times }]) => [directory, times])),
       report: {
         version: 1,
@@ -240,7 +243,14 @@ async function makeNodes(
     for (const [index, snapshot] of snapshots.entries()) {
       const { chainID, diffID, descriptor } = manifest.layers[index] as (typeof manifest.layers)[0];
       const directory = directoryOf(snapshot);
-      const layer = { snapshotter, directory, lowers: [...lowers], inUserNamespace };
+      const wasMounted = await isThere(path.join(path.dirname(directory), 'work', 'work'));
+      const layer = {
+        snapshotter,
+        directory,
+        lowers: [...lowers],
+        inUserNamespace,
+        wasMounted,
+      };
       const blobless = parent?.blobless || !(await content.has(descriptor));
       const known = nodes.get(directory);
       const times: DirectoryTime[] = [];
@@ -258,7 +268,7 @@ async function makeNodes(
           policies: {
             ...policies,
             // Where it applies to the merged tree (a copy, or through a mount), it follows the symlinks there.
-            symlinkParents: snapshotter === 'native' || inUserNamespace ? 'follow' : 'replace',
+            symlinkParents: snapshotter === 'native' || wasMounted ? 'follow' : 'replace',
           },
           limits: {},
           digest: descriptor.digest,
@@ -267,8 +277,8 @@ async function makeNodes(
           blob: () => content.locate(descriptor),
           blobless,
           times,
-          accept: async (differences, notes) => {
-            const left = await acceptApplied(differences, { ...layer, notes });
+          accept: async (differences, truth) => {
+            const left = await acceptApplied(differences, { ...layer, ...truth });
             times.push(...otherTimes(left));
             return left;
           },
@@ -360,4 +370,11 @@ function formatOf(snapshotter: string, inUserNamespace: boolean): AuditNode['for
     return 'flat';
   }
   return inUserNamespace ? 'overlay-userxattr' : 'overlay';
+}
+
+function isThere(file: string): Promise<boolean> {
+  return lstat(file).then(
+    () => true,
+    () => false,
+  );
 }

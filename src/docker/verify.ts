@@ -215,12 +215,12 @@ function makeNode(record: DockerLayer, layer: number, parent: DockerNode | undef
         },
       },
     }),
-    accept: async (differences, notes) => {
+    accept: async (differences, truth) => {
       const lowers = chainOf(node).slice(0, -1).reverse();
       const left = await acceptDocker(differences, {
         directory,
         lowers: lowers.map((one) => one.directory),
-        notes,
+        ...truth,
       });
       times.push(...timesOf(left));
       return [...left, ...(await changedContents(node))];

@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises';
 import { UnpackError } from '../errors.js';
-import type { AuditJob, Difference, Note } from '../native/index.js';
+import type { AuditJob, Difference, LayerTree, Note } from '../native/index.js';
 import { Slots } from '../slots.js';
 import { Ticker } from '../unpack/ticker.js';
 import { type AuditLayerOptions, auditLayer, type LayerAudit } from './audit-layer.js';
@@ -11,6 +11,15 @@ import { signaturesOf } from './signatures.js';
 import type { SnapshotAudit, VerifyProgress, Visibility } from './types.js';
 import { inImage, pathLists, type VisiblePaths, visiblePaths } from './visibility.js';
 
+/** What a layer should be. */
+export interface LayerTruth {
+  /** Of the blob, as reading it told. */
+  notes: readonly Note[];
+  /** The merged view with the layer, and without; null for no layer below. */
+  tree: LayerTree;
+  below: LayerTree | null;
+}
+
 /** A snapshot that is to be audited. */
 export interface AuditNode extends ChainNode {
   /** Number of the layer in its image, bottom 0. */
@@ -18,10 +27,10 @@ export interface AuditNode extends ChainNode {
   /** Name in its store. */
   snapshot: string;
   parent: AuditNode | undefined;
-  /** Takes out what another unpacker does otherwise. `notes`: of the blob, as reading it told. */
+  /** Takes out what another unpacker does otherwise. */
   accept?: (
     differences: readonly Difference[],
-    notes: readonly Note[],
+    truth: LayerTruth,
   ) => Promise<readonly Difference[]>;
 }
 
@@ -193,7 +202,12 @@ export class ChainsAudit {
       return await auditLayer(tree, node, {
         content,
         mostDifferences,
-        accept: node.accept && (async (differences) => node.accept?.(differences, notes) ?? []),
+        accept:
+          node.accept &&
+          (async (differences) => {
+            const below = (await this.#oracle.below(node)) ?? null;
+            return node.accept?.(differences, { notes, tree, below }) ?? [];
+          }),
         signal,
         policies,
         onJob: (started) => {

@@ -5,11 +5,13 @@ export {
   type AuditNode,
   type ChainsAudit,
   defaultMostPaths,
+  type LayerTruth,
   withAudit,
 } from './audit-chains.js';
 export { type AuditLayerOptions, auditLayer, type LayerAudit } from './audit-layer.js';
 export { type FoundFile, findFile } from './disk-path.js';
 export { type Audited, findingsOf } from './findings.js';
+export type { LayerFormat } from './markers.js';
 export { type Answer, type ChainNode, Oracle, type OracleOptions } from './oracle.js';
 export { areMarks, type DirectoryTime, markFunctions, repairMarks } from './repair-marks.js';
 export { summarize } from './report.js';

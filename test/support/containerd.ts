@@ -75,15 +75,19 @@ export class TestContainerd {
   }
 }
 
-/** Runs `work` with a containerd. */
-export async function withContainerd<T>(work: (daemon: TestContainerd) => Promise<T>): Promise<T> {
+/** Runs `work` with a containerd; of a `wrapper`: in a namespace. `scratch`: where its files are. */
+export async function withContainerd<T>(
+  work: (daemon: TestContainerd) => Promise<T>,
+  wrapper: readonly string[] = [],
+  scratch?: string,
+): Promise<T> {
   return withScratch(async (home) => {
     await mkdir(path.join(home, 'state'), { recursive: true });
-    const daemon = await ContainerdDaemon.start(path.join(home, 'root'), home);
+    const daemon = await ContainerdDaemon.start(path.join(home, 'root'), home, undefined, wrapper);
     try {
       return await work(new TestContainerd(home, daemon));
     } finally {
       await daemon.stop();
     }
-  });
+  }, scratch);
 }

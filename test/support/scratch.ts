@@ -23,8 +23,11 @@ function firstWritable(directories: readonly string[]): string {
 }
 
 /** Runs `work` with a fresh directory and removes it. */
-export async function withScratch<T>(work: (directory: string) => Promise<T>): Promise<T> {
-  const directory = await mkdtemp(path.join(scratchRoot, 'oci-unpack-test-'));
+export async function withScratch<T>(
+  work: (directory: string) => Promise<T>,
+  root = scratchRoot,
+): Promise<T> {
+  const directory = await mkdtemp(path.join(root, 'oci-unpack-test-'));
   try {
     return await work(directory);
   } finally {

@@ -46,8 +46,14 @@ export class ContainerdDaemon {
    * Starts one that keeps everything in `root`; `home` gets its socket and state.
    *
    * @param unpacks how many layers its transfer service unpacks at once, where the version can.
+   * @param wrapper a command that becomes the rest of its arguments, e.g. `unshare -Urm`
    */
-  static async start(root: string, home: string, unpacks?: number): Promise<ContainerdDaemon> {
+  static async start(
+    root: string,
+    home: string,
+    unpacks?: number,
+    wrapper: readonly string[] = [],
+  ): Promise<ContainerdDaemon> {
     await mkdir(root, { recursive: true });
     const config = path.join(home, 'config.toml');
     const socket = path.join(home, 'containerd.sock');
@@ -58,7 +64,9 @@ export class ContainerdDaemon {
         : `[plugins."io.containerd.transfer.v1.local"]\n  ${parallelOption} = ${unpacks}\n`;
     await writeFile(config, `version = 2\ndisabled_plugins = [${plugins}]\n${transfer}`);
     const args = ['--config', config, '--root', root, '--state', path.join(home, 'state')];
-    const child = spawn('containerd', [...args, '--address', socket, '--log-level', 'error'], {
+    const command = [...wrapper, 'containerd', ...args];
+    const [file = '', ...rest] = [...command, '--address', socket, '--log-level', 'error'];
+    const child = spawn(file, rest, {
       detached: true,
       stdio: ['ignore', 'ignore', 'pipe'],
     });
