@@ -4,6 +4,7 @@
 
 import { type Difference, type EntryFacts, loadBinding, type Note } from '../native/index.js';
 import { type FoundFile, findFile, type LayerTruth } from '../verify/index.js';
+import { type LinkHeader, readLinkHeaders } from './link-headers.js';
 import { acceptBuilt, acceptMarks } from './mounted.js';
 
 /** What the rules need to know of the layer. */
@@ -12,6 +13,8 @@ export interface AppliedLayer extends LayerTruth {
   directory: string;
   /** Directories of the layers below, topmost first. */
   lowers: readonly string[];
+  /** The blobs that the directory was made of, bottom first: the layer's, of the native snapshotter those below too. */
+  blobs?: readonly (() => Promise<string | undefined>)[];
   /** Whether containerd runs in a user namespace, where it makes no devices. */
   inUserNamespace: boolean;
   /** Whether the directory was written through an overlay mount. */
@@ -40,7 +43,8 @@ export async function acceptApplied(
     }
   }
   const { directory, tree, below } = layer;
-  const left = layer.wasMounted ? acceptMarks(rest, directory, tree, below) : rest;
+  const linked = await withoutLinkHeaders(rest, layer);
+  const left = layer.wasMounted ? acceptMarks(linked, directory, tree, below) : linked;
   return layer.wasMounted || layer.mayBeBuilt ? acceptBuilt(left) : left;
 }
 
@@ -129,6 +133,73 @@ function hasXattr({ path }: FoundFile, name: string, value: string): boolean {
   return (
     typeof path === 'string' &&
     loadBinding().readXattr({ path, name })?.toString('base64') === value
+  );
+}
+
+const linkFields: ReadonlySet<string> = new Set(['mode', 'owner', 'mtime']);
+
+/** Takes out what is as the header of a hardlink to the file says, which containerd applies to the file as well. */
+async function withoutLinkHeaders(
+  differences: readonly Difference[],
+  { directory, blobs = [] }: AppliedLayer,
+): Promise<Difference[]> {
+  const isLinked = async ({ path, expected, found, fields }: Difference) =>
+    expected?.type === found?.type &&
+    fields.some((field) => linkFields.has(field)) &&
+    Number((await findFile(directory, path))?.stats.nlink ?? 1) > 1;
+  const left: Difference[] = [];
+  let headers: LinkHeader[] | undefined;
+  for (const difference of differences) {
+    const { path, expected, found } = difference;
+    if (expected === null || found === null || !(await isLinked(difference))) {
+      left.push(difference);
+      continue;
+    }
+    headers ??= await allLinkHeaders(blobs);
+    const names = namesOf(headers, path);
+    const last = headers.findLast(({ name }) => names.has(name));
+    const fields = difference.fields.filter(
+      (field) => !(last !== undefined && linkFields.has(field) && isAsLinked(found, last)),
+    );
+    if (fields.length > 0) {
+      left.push({ ...difference, fields });
+    }
+  }
+  return left;
+}
+
+async function allLinkHeaders(
+  blobs: readonly (() => Promise<string | undefined>)[],
+): Promise<LinkHeader[]> {
+  const headers: LinkHeader[] = [];
+  for (const blob of blobs) {
+    const file = await blob();
+    headers.push(...(file === undefined ? [] : await readLinkHeaders(file)));
+  }
+  return headers;
+}
+
+/** The names that share a file with `path`. */
+function namesOf(headers: readonly LinkHeader[], path: string): Set<string> {
+  const names = new Set([path]);
+  for (let size = 0; size < names.size; ) {
+    size = names.size;
+    for (const { name, target } of headers) {
+      if (names.has(name) || names.has(target)) {
+        names.add(name).add(target);
+      }
+    }
+  }
+  return names;
+}
+
+function isAsLinked(found: EntryFacts, header: LinkHeader): boolean {
+  return (
+    (found.type === 'symlink' || found.mode === header.mode) &&
+    found.uid === header.uid &&
+    found.gid === header.gid &&
+    found.mtimeSeconds === header.seconds &&
+    found.mtimeNanoseconds === header.nanoseconds
   );
 }
 

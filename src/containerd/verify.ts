@@ -240,16 +240,24 @@ async function makeNodes(
   for (const { namespace, manifest, snapshotter, snapshots } of chains) {
     let parent: ContainerdNode | undefined;
     const lowers: string[] = [];
+    const blobs: (() => Promise<string | undefined>)[] = [];
     for (const [index, snapshot] of snapshots.entries()) {
       const { chainID, diffID, descriptor } = manifest.layers[index] as (typeof manifest.layers)[0];
       const directory = directoryOf(snapshot);
       const wasMounted = await isThere(path.join(path.dirname(directory), 'work', 'work'));
+      blobs.push(() =>
+        content.locate(descriptor).then(
+          (location) => location.path,
+          () => undefined,
+        ),
+      );
       const layer = {
         snapshotter,
         directory,
         lowers: [...lowers],
         inUserNamespace,
         wasMounted,
+        blobs: snapshotter === 'native' ? [...blobs] : blobs.slice(-1),
       };
       const blobless = parent?.blobless || !(await content.has(descriptor));
       const known = nodes.get(directory);

@@ -46,6 +46,10 @@ const ownWay: TarItem[][] = [
     file('marked/x', 'x'),
     file('names', 'several'),
     hardlink('other', 'names'),
+    // The header of a link that says something else holds for the file.
+    file('one', '1', { mtime: 1_700_000_000_000_000_000n }),
+    hardlink('./two', '/one', { mode: 0o600, uid: 3, mtime: 1_600_000_001_000_000_002n }),
+    hardlink('three', 'two', { mode: 0o4711, gid: 9, mtime: 1_500_000_000_000_000_000n }),
   ],
   [
     // Parents that are not named: of the layer below, and of none.
