@@ -50,8 +50,7 @@ Napi::Value write(const Napi::CallbackInfo& info, const JobRef& job) {
   }
   const auto chunk = info[0].As<Napi::Uint8Array>();
   // Copied: whoever gave the chunk may use its memory again.
-  const bool more = job->push_source()->push(
-      std::vector<uint8_t>(chunk.Data(), chunk.Data() + chunk.ByteLength()));
+  const bool more = job->push_source()->append({chunk.Data(), chunk.ByteLength()});
   return Napi::Boolean::New(env, more);
 }
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "source/source.h"
@@ -18,6 +20,7 @@ bool PushSource::push(Chunk chunk) {
     // Nobody will read it; true, so that the producer is not left waiting for a drain.
     if (closed_ || end_ != End::kOpen) return true;
     if (!chunk.bytes.empty()) {
+      hand_over();
       queued_ += chunk.bytes.size();
       chunks_.push_back(std::move(chunk));
       if (std::exchange(consumer_waits_, false)) wake = on_readable_;
@@ -27,6 +30,61 @@ bool PushSource::push(Chunk chunk) {
   }
   if (wake) wake();
   return room;
+}
+
+bool PushSource::append(std::span<const uint8_t> bytes) {
+  bool room = true;
+  while (!bytes.empty()) {
+    if (!block_) {
+      std::shared_ptr<uint8_t[]> block = new_block();
+      const std::lock_guard lock(mutex_);
+      block_ = std::move(block);
+      filled_ = sent_ = 0;
+    }
+    const size_t size = std::min(bytes.size(), kBlockBytes - filled_);
+    // SAFETY: nobody else writes filled_, nor looks at what lies behind it.
+    std::memcpy(block_.get() + filled_, bytes.data(), size);
+    bytes = bytes.subspan(size);
+    std::function<void()> wake;
+    {
+      const std::lock_guard lock(mutex_);
+      if (closed_ || end_ != End::kOpen) return true;
+      filled_ += size;
+      queued_ += size;
+      const bool wanted = std::exchange(consumer_waits_, false);
+      if (wanted) wake = on_readable_;
+      if (filled_ == kBlockBytes) {
+        hand_over();
+        block_.reset();
+      }
+      if (queued_ >= capacity_) full_ = true;
+      room = !full_;
+    }
+    if (wake) wake();
+  }
+  return room;
+}
+
+std::shared_ptr<uint8_t[]> PushSource::new_block() {
+  std::unique_ptr<uint8_t[]> memory;
+  {
+    const std::lock_guard lock(blocks_->mutex);
+    if (!blocks_->free.empty()) {
+      memory = std::move(blocks_->free.back());
+      blocks_->free.pop_back();
+    }
+  }
+  if (memory == nullptr) memory = std::make_unique_for_overwrite<uint8_t[]>(kBlockBytes);
+  return {memory.release(), [blocks = blocks_](uint8_t* held) {
+            const std::lock_guard lock(blocks->mutex);
+            blocks->free.emplace_back(held);
+          }};
+}
+
+void PushSource::hand_over() {
+  if (filled_ == sent_) return;
+  chunks_.emplace_back(std::span<const uint8_t>(block_.get() + sent_, filled_ - sent_), block_);
+  sent_ = filled_;
 }
 
 void PushSource::end() { finish(End::kEnded, {}); }
@@ -60,6 +118,7 @@ Result<PushSource::Popped> PushSource::pop() {
   std::function<void()> drained;
   {
     const std::lock_guard lock(mutex_);
+    if (chunks_.empty()) hand_over();
     if (!chunks_.empty()) {
       popped.kind = Popped::kChunk;
       popped.chunk = std::move(chunks_.front());
@@ -91,6 +150,7 @@ void PushSource::close() {
     const std::lock_guard lock(mutex_);
     if (std::exchange(closed_, true)) return;
     dropped.swap(chunks_);
+    sent_ = filled_;
     drained.swap(on_drained_);
     readable.swap(on_readable_);
     queued_ = 0;

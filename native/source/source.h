@@ -72,6 +72,9 @@ class PushSource {
   // on_drained. end() and fail() end the stream, once; what was pushed before is popped first.
   bool push(Chunk chunk);
   bool push(std::vector<uint8_t> bytes) { return push(Chunk(std::move(bytes))); }
+  // As push() of a copy, into blocks that are used again and again: small pieces become big chunks,
+  // unless the consumer waits for them. One thread at a time.
+  bool append(std::span<const uint8_t> bytes);
   void end();
   void fail(Error error);
   // Called when a full queue has been popped down to half (or closed). Set before the first push.
@@ -95,12 +98,26 @@ class PushSource {
 
  private:
   enum class End : uint8_t { kOpen, kEnded, kFailed };
+  struct Blocks {
+    std::mutex mutex;
+    std::vector<std::unique_ptr<uint8_t[]>> free;
+  };
+  static constexpr size_t kBlockBytes = 256 << 10;
+
   void finish(End end, Error error);
+  std::shared_ptr<uint8_t[]> new_block();
+  void hand_over();  // holds mutex_
 
   const size_t capacity_;
   mutable std::mutex mutex_;
   std::deque<Chunk> chunks_;
   size_t queued_ = 0;
+  // What append() fills. The producer alone sets these, and writes behind filled_ without the lock;
+  // what lies between sent_ and filled_ is queued behind chunks_.
+  const std::shared_ptr<Blocks> blocks_ = std::make_shared<Blocks>();
+  std::shared_ptr<uint8_t[]> block_;
+  size_t filled_ = 0;
+  size_t sent_ = 0;
   bool full_ = false;            // push() has said false, and on_drained has not been called
   bool consumer_waits_ = false;  // pop() has said kNothingYet
   bool closed_ = false;

@@ -90,6 +90,66 @@ TEST(push_source_holds_the_producer_back) {
   CHECK(source.push(chunk(1)));
 }
 
+TEST(push_source_gathers_what_is_appended) {
+  constexpr size_t kBlock = 256 << 10;
+  PushSource source(3 * kBlock);
+  const auto piece = chunk(100 << 10, 'a');
+  CHECK(source.append(piece));
+  CHECK(source.append(piece));
+  CHECK(source.append({}));
+  CHECK(source.append(piece));  // over the end of the first block
+  CHECK_EQ(source.queued_bytes(), 300u << 10);
+  auto first = source.pop();
+  REQUIRE_OK(first);
+  CHECK_EQ(first.value().chunk.bytes.size(), kBlock);
+  auto rest = source.pop();  // what there is of the second one
+  REQUIRE_OK(rest);
+  CHECK_EQ(rest.value().chunk.bytes.size(), (300u << 10) - kBlock);
+  CHECK_EQ(source.queued_bytes(), 0u);
+  CHECK(source.append(chunk(10, 'b')));  // behind it, in the same block
+  CHECK(source.push(chunk(5, 'c')));
+  CHECK(source.append(chunk(7, 'd')));
+  source.end();
+  for (const auto& [size, value] : {std::pair<size_t, char>{10, 'b'}, {5, 'c'}, {7, 'd'}}) {
+    auto popped = source.pop();
+    REQUIRE_OK(popped);
+    CHECK_EQ(popped.value().chunk.bytes.size(), size);
+    CHECK_EQ(popped.value().chunk.bytes[0], value);
+  }
+  CHECK_EQ(rest.value().chunk.bytes[0], 'a');
+  auto popped = source.pop();
+  REQUIRE_OK(popped);
+  CHECK_EQ(popped.value().kind, Popped::kEnd);
+}
+
+TEST(push_source_appends_at_once_for_who_waits) {
+  PushSource source(300 << 10);
+  int readable = 0;
+  int drained = 0;
+  source.on_readable([&] { readable++; });
+  source.on_drained([&] { drained++; });
+  auto popped = source.pop();
+  REQUIRE_OK(popped);
+  CHECK_EQ(popped.value().kind, Popped::kNothingYet);
+  CHECK(source.append(chunk(1)));
+  CHECK_EQ(readable, 1);
+  CHECK(!source.append(chunk(300 << 10)));
+  popped = source.pop();
+  REQUIRE_OK(popped);
+  CHECK_EQ(drained, 1);
+  source.close();
+  CHECK_EQ(source.queued_bytes(), 0u);
+  CHECK(source.append(chunk(5)));  // dropped
+  CHECK_EQ(readable, 1);
+  // A chunk outlives its source.
+  auto owner = std::make_unique<PushSource>();
+  owner->append(chunk(9, 'z'));
+  popped = owner->pop();
+  owner.reset();
+  REQUIRE_OK(popped);
+  CHECK_EQ(popped.value().chunk.bytes[8], 'z');
+}
+
 TEST(push_source_close_lets_everybody_go) {
   auto owner = std::make_shared<int>(7);
   const uint8_t byte = 1;
@@ -127,9 +187,12 @@ TEST(push_source_between_two_threads) {
     changed.notify_all();
   });
   constexpr size_t kChunks = 5000;
+  const auto value_at = [](size_t position) { return static_cast<uint8_t>(position % 251); };
   std::thread producer([&] {
-    for (size_t i = 0; i < kChunks; i++) {
-      if (!source.push(chunk(1 + i % 300, static_cast<uint8_t>(i)))) {
+    for (size_t i = 0, at = 0; i < kChunks; i++) {
+      auto piece = chunk(1 + i % 300);
+      for (uint8_t& byte : piece) byte = value_at(at++);
+      if (!(i % 3 == 0 ? source.push(piece) : source.append(piece))) {
         std::unique_lock lock(mutex);
         changed.wait(lock, [&] { return drained; });
         drained = false;
@@ -149,13 +212,14 @@ TEST(push_source_between_two_threads) {
       readable = false;
       continue;
     }
-    const auto bytes = popped.value().chunk.bytes;
-    in_order =
-        in_order && bytes.size() == 1 + count % 300 && bytes[0] == static_cast<uint8_t>(count);
-    count++;
+    for (const uint8_t byte : popped.value().chunk.bytes) {
+      in_order = in_order && byte == value_at(count++);
+    }
   }
   producer.join();
-  CHECK_EQ(count, kChunks);
+  size_t pushed = 0;
+  for (size_t i = 0; i < kChunks; i++) pushed += 1 + i % 300;
+  CHECK_EQ(count, pushed);
   CHECK(in_order);
 }
 
