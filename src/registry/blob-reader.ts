@@ -29,7 +29,7 @@ const rangeBytes = 4 * 1024 * 1024;
 /** Connections for one blob, so that a server which gives a byte at a time comes to an end. */
 const mostConnections = 10_000;
 
-/** Takes bytes, which it must copy or keep as they are; nothing more comes until the promise is kept. */
+/** Takes bytes, which may change when its promise is kept, or it has returned without one; until then no more come. */
 export type TakeBytes = (bytes: Buffer) => Promise<void> | undefined;
 
 /**
@@ -61,12 +61,13 @@ export async function readBlob(
     onAbort();
   }
   const inner = { ...options, signal: stop.signal };
-  const waiting: Promise<Buffer[]>[] = [];
+  const waiting: Promise<Buffer>[] = [];
+  const spare: Buffer[] = [];
   let next = Math.min(from + rangeBytes, size);
   const fill = () => {
     while (waiting.length < ranges - 1 && next < size) {
       const span = { from: next, to: Math.min(next + rangeBytes, size) };
-      const range = collect(client, descriptor, inner, span);
+      const range = collect(client, descriptor, inner, span, spare.pop());
       range.catch(() => undefined); // it is looked at in its turn
       waiting.push(range);
       next = span.to;
@@ -98,9 +99,9 @@ export async function readBlob(
       if (range === undefined) {
         return;
       }
-      for (const bytes of await range) {
-        await take(bytes);
-      }
+      const bytes = await range;
+      await take(bytes);
+      spare.push(bytes);
     }
   } finally {
     options.signal?.removeEventListener('abort', onAbort);
@@ -242,19 +243,22 @@ function checkRange(
   return range?.from ?? 0;
 }
 
-/** Reads a range ahead of its turn. */
+/** Reads a range ahead of its turn, into `buffer` where that has its size. */
 async function collect(
   client: RegistryClient,
   descriptor: Descriptor,
   options: BlobReadOptions,
-  span: Omit<Span, 'take'>,
-): Promise<Buffer[]> {
-  const all: Buffer[] = [];
+  { from, to }: { from: number; to: number },
+  buffer?: Buffer,
+): Promise<Buffer> {
+  const length = to - from;
+  const all = buffer?.length === length ? buffer : Buffer.allocUnsafeSlow(length);
+  let filled = 0;
   const take = (bytes: Buffer) => {
-    all.push(bytes);
+    filled += bytes.copy(all, filled);
     return undefined;
   };
-  await readSpan(client, descriptor, options, { ...span, take });
+  await readSpan(client, descriptor, options, { from, to, take });
   return all;
 }
 
