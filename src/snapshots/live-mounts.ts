@@ -36,7 +36,9 @@ export async function liveMounts(directories: readonly string[]): Promise<Map<st
       for (const { directory, real, inode, place } of wanted) {
         const type = layers.some(
           (layer) =>
-            isWithin(layer.path, directory) || isWithin(layer.path, real) || layer.inode === inode,
+            isWithin(layer.path, directory) ||
+            isWithin(layer.path, real) ||
+            (inode !== undefined && layer.inode === inode),
         )
           ? 'overlay'
           : place !== undefined && mount.device === place.device && isWithin(mount.root, place.path)
