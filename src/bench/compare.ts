@@ -1,6 +1,6 @@
 // Compares two results of the bench, row by row: `bench compare A.json B.json`.
 
-import { printable, shortDigest, table, wrap } from '../cli/text.js';
+import { printable, shortDigest, table, wrap } from '../text.js';
 import { formatRatio, formatSeconds } from './format.js';
 import type { Row } from './measure.js';
 import type { BenchReport, ImageResult } from './run.js';

@@ -1,6 +1,6 @@
 // Numbers and texts that the terminal table and the HTML report have in common.
 
-import { formatDuration } from '../cli/text.js';
+import { formatDuration } from '../text.js';
 import type { BenchHost } from './host.js';
 import type { Row } from './measure.js';
 import type { ImageResult } from './run.js';

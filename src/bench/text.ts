@@ -10,7 +10,7 @@ import {
   table,
   truncate,
   wrap,
-} from '../cli/text.js';
+} from '../text.js';
 import {
   cpuToFloor,
   formatRatio,

@@ -1,8 +1,8 @@
 // One line per layer, or, where the terminal is too low for all, one per layer at work; and one for their sum.
 
 import type { PullPhase } from '../index.js';
+import { formatBytes, formatDuration, shortDigest } from '../text.js';
 import type { LiveRegion } from './terminal.js';
-import { formatBytes, formatDuration, shortDigest } from './text.js';
 
 const frameMilliseconds = 100;
 /** Seconds over which a rate is smoothed. */

@@ -1,8 +1,8 @@
 // The bars of `unpack` and `import`: what of each layer is unpacked.
 
 import type { LayerProgress } from '../index.js';
+import { bar } from '../text.js';
 import { LayerBars } from './layer-bars.js';
-import { bar } from './text.js';
 
 type Counts = Pick<LayerProgress, 'bytesIn' | 'size'>;
 

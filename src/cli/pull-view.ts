@@ -2,8 +2,8 @@
 // plain lines; with --json events.
 
 import type { PullLayerProgress, PullPhase, PullProgress } from '../index.js';
+import { bar, formatBytes, shortDigest } from '../text.js';
 import { LayerBars, phaseNote } from './layer-bars.js';
-import { bar, formatBytes, shortDigest } from './text.js';
 
 /** Plain lines come when a layer has changed, and so often at most for one that only grows. */
 const plainMilliseconds = 5000;

@@ -2,10 +2,10 @@
 
 import type { WriteStream } from 'node:tty';
 import { UnpackError } from '../errors.js';
+import { printable } from '../text.js';
 import type { OutputOptions } from './arguments.js';
 import type { StopSignals } from './stop-signals.js';
 import { LiveRegion, type Style, styleFor } from './terminal.js';
-import { printable } from './text.js';
 
 /** Exit code of a command that did its work and found something wrong. */
 export const exitFailed = 1;

@@ -1,7 +1,7 @@
 // What a command may do with stdout and stderr: colour, size, and a region that is redrawn in place.
 
 import type { WriteStream } from 'node:tty';
-import { truncate } from './text.js';
+import { truncate } from '../text.js';
 
 /** Colours, or the text unchanged. */
 export interface Style {

@@ -1,9 +1,9 @@
 // Progress of `verify`: what was compared so far, and of blobs that are read again how much.
 
 import type { VerifyProgress } from '../index.js';
+import { bar, formatBytes, formatCount, formatDuration } from '../text.js';
 import { Rate } from './layer-bars.js';
 import type { LiveRegion } from './terminal.js';
-import { bar, formatBytes, formatCount, formatDuration } from './text.js';
 
 const frameMilliseconds = 100;
 const barWidth = 30;

@@ -1,7 +1,7 @@
 // The warnings of an image for people: how many of each kind, with examples.
 
 import type { ImageWarning } from '../index.js';
-import { formatCount, printable, shortDigest, truncate } from './text.js';
+import { formatCount, printable, shortDigest, truncate } from '../text.js';
 
 const examples = 3;
 

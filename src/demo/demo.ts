@@ -8,7 +8,7 @@ import { type Measured, measure } from '../bench/measure.js';
 import { probeOwnMode } from '../bench/ours.js';
 import { withScratch } from '../bench/scratch.js';
 import { footnotes, hostLines, rowLines } from '../bench/text.js';
-import { formatBytes, formatCount, plural, printable, table, wrap } from '../cli/text.js';
+import { formatBytes, formatCount, plural, printable, table, wrap } from '../text.js';
 import { demoContenders } from './contenders.js';
 import { type DemoBlob, makeDemoImage } from './image.js';
 

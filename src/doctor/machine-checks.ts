@@ -4,9 +4,9 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { formatBytes, formatCount } from '../cli/text.js';
 import { findRuntime, runtimes } from '../containers/runtime.js';
 import type { Binding, Probe } from '../native/index.js';
+import { formatBytes, formatCount } from '../text.js';
 import { findFileSystem, hasJournal } from './file-system.js';
 
 /** Below these an image of a distribution may not fit. */

@@ -1,6 +1,6 @@
 // The explanation as lines of at most 80 columns: the image, the three trees and their marks side by side, and the healing.
 
-import { printable, wrap } from '../cli/text.js';
+import { printable, wrap } from '../text.js';
 import { explainedLayers, replacedDirectory } from './image.js';
 import { isWhole, type OpaqueExplanation } from './opaque.js';
 import { markOf, type Way, type WayLayer } from './ways.js';

@@ -2,6 +2,7 @@
 
 import { UnpackError } from '../errors.js';
 import { type AuditJob, type LayerOptions, type LayerTree, loadBinding } from '../native/index.js';
+import { plural } from '../text.js';
 import { findFile } from './disk-path.js';
 import { type Audited, findingsOf } from './findings.js';
 import { settleHardlinks } from './hardlinks.js';
@@ -86,7 +87,7 @@ async function noteZeroTails(findings: readonly Finding[]): Promise<void> {
       const zeros = file === undefined ? 0 : await zeroTail(file.path);
       if (zeros >= leastZeroTail) {
         finding.zeroTail = zeros;
-        finding.detail += `, ending in ${zeros.toLocaleString('en-US')} zero bytes`;
+        finding.detail += `, ending in ${plural(zeros, 'zero byte')}`;
       }
     }
   }

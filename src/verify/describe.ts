@@ -1,5 +1,6 @@
 // Facts of an entry in words.
 
+import { plural } from '../text.js';
 import type { EntryFacts } from './types.js';
 
 const nouns: Readonly<Record<EntryFacts['type'], string>> = {
@@ -16,14 +17,9 @@ const nouns: Readonly<Record<EntryFacts['type'], string>> = {
 /** `a directory`, `an empty file`, `a file of 12 bytes`. */
 export function nounOf({ type, size }: EntryFacts): string {
   if (type === 'file') {
-    return size === 0 ? 'an empty file' : `a file of ${byteCount(size)}`;
+    return size === 0 ? 'an empty file' : `a file of ${plural(size, 'byte')}`;
   }
   return nouns[type];
-}
-
-/** `1,234 bytes`. */
-export function byteCount(bytes: number): string {
-  return `${bytes.toLocaleString('en-US')} ${bytes === 1 ? 'byte' : 'bytes'}`;
 }
 
 /** `04755`. */

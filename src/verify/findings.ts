@@ -1,7 +1,8 @@
 // From plain differences to findings: each damage by its name, once, and nothing that another one explains. A
 // directory's time changes with the names in it, a file's with its content: neither is told beside its cause.
 
-import { byteCount, modeText, nounOf, timeText, xattrText } from './describe.js';
+import { formatCount, plural } from '../text.js';
+import { modeText, nounOf, timeText, xattrText } from './describe.js';
 import { nearestAbove, parentOf } from './disk-path.js';
 import { foreignMarker, type LayerFormat, markerPrefix } from './markers.js';
 import type { Difference, EntryFacts, Finding, FindingKind } from './types.js';
@@ -191,9 +192,12 @@ class Reader {
     const { fields } = this.#difference;
     const before = this.#findings.length;
     if (fields.includes('size') && found.size === 0) {
-      this.#add('zero-length', `empty, not ${byteCount(expected.size)}`);
+      this.#add('zero-length', `empty, not ${plural(expected.size, 'byte')}`);
     } else if (fields.includes('size')) {
-      this.#add('changed-size', `${byteCount(found.size)}, not ${byteCount(expected.size)}`);
+      this.#add(
+        'changed-size',
+        `${plural(found.size, 'byte')}, not ${plural(expected.size, 'byte')}`,
+      );
     } else if (fields.includes('content')) {
       const sums = expected.crc32c && found.crc32c;
       const detail = sums ? ` (CRC32C ${found.crc32c}, not ${expected.crc32c})` : '';
@@ -268,5 +272,5 @@ class Reader {
 }
 
 function entries(count = 0): string {
-  return `${count.toLocaleString('en-US')} ${count === 1 ? 'entry' : 'entries'}`;
+  return `${formatCount(count)} ${count === 1 ? 'entry' : 'entries'}`;
 }

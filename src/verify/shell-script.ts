@@ -1,5 +1,7 @@
 // Writes POSIX shell scripts in which any bytes can be a word: names of files and images are of whoever made them.
 
+import { wrap } from '../text.js';
+
 /** A script, line by line. */
 export class ShellScript {
   readonly #lines: string[] = [];
@@ -12,7 +14,7 @@ export class ShellScript {
 
   /** Adds a comment; what could end it, or act upon a terminal, is shown as `?`. */
   comment(text: string): void {
-    for (const line of wrapped(text.replace(/[^\P{C}]|[\u2028\u2029]/gu, '?'), 98)) {
+    for (const line of wrap(text.replace(/[^\P{C}]|[\u2028\u2029]/gu, '?'), 98, '')) {
       this.#lines.push(line === '' ? '#' : `# ${line}`);
     }
   }
@@ -55,18 +57,4 @@ function octal(bytes: Buffer): string {
     text += /[A-Za-z0-9/_]/.test(character) ? character : `\\${byte.toString(8).padStart(3, '0')}`;
   }
   return text;
-}
-
-function wrapped(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else {
-      line = line === '' ? word : `${line} ${word}`;
-    }
-  }
-  return [...lines, line];
 }

@@ -6,6 +6,7 @@ import { mkdtemp, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type EntryFacts, loadBinding } from '../native/index.js';
+import { formatCount } from '../text.js';
 import { DirectoryStack, type MarkedDirectory } from './directory-stack.js';
 import { foreignMarker, type LayerFormat } from './markers.js';
 import { signaturesOf } from './signatures.js';
@@ -134,7 +135,7 @@ function auditTop(top: AuditStructureLayer, scans: readonly Scan[], most: number
       add(
         'leaked-opaque',
         at,
-        `opaque, as layer ${source} has it, and hides ${lost.length.toLocaleString('en-US')} paths of the layers below`,
+        `opaque, as layer ${source} has it, and hides ${formatCount(lost.length)} paths of the layers below`,
       );
       for (const one of lost) {
         hidden.add(one);

@@ -1,6 +1,6 @@
 // The table of `bench --registry`.
 
-import { formatBytes, plural, printable, shortDigest, table, wrap } from '../../cli/text.js';
+import { formatBytes, plural, printable, shortDigest, table, wrap } from '../../text.js';
 import { formatSeconds } from '../format.js';
 import { hostLines } from '../text.js';
 import type { PullBenchReport, PullResult } from './measure.js';

@@ -1,6 +1,6 @@
 // The report as one HTML file: figures, charts, tables and the host, without anything from the network.
 
-import { formatBytes, formatCount, plural } from '../../cli/text.js';
+import { formatBytes, formatCount, plural } from '../../text.js';
 import {
   cpuToFloor,
   floorRow,

@@ -12,10 +12,10 @@ import {
   type HostReport,
   version,
 } from '../../index.js';
+import { plural, printable, wrap } from '../../text.js';
 import { addOutputOptions, type OutputOptions } from '../arguments.js';
 import { exitFailed, type RunContext } from '../run-context.js';
 import type { Style } from '../terminal.js';
-import { plural, printable, wrap } from '../text.js';
 
 const example = `
 Examples:

@@ -2,10 +2,10 @@
 
 import { Command } from 'commander';
 import type { ImageInfo } from '../../index.js';
+import { formatBytes, plural, printable, shortDigest, table, truncate } from '../../text.js';
 import { inspectImage } from '../../unpack/inspect-image.js';
 import { addOutputOptions, type OutputOptions } from '../arguments.js';
 import type { RunContext } from '../run-context.js';
-import { formatBytes, plural, printable, shortDigest, table, truncate } from '../text.js';
 
 const example = `
 Examples:

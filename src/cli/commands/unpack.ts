@@ -3,6 +3,15 @@
 import path from 'node:path';
 import { Command } from 'commander';
 import type { ImageReport } from '../../index.js';
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  plural,
+  printable,
+  shortDigest,
+  table,
+} from '../../text.js';
 import { unpackImage } from '../../unpack/unpack-image.js';
 import {
   addOutputOptions,
@@ -13,15 +22,6 @@ import {
 } from '../arguments.js';
 import { ProgressView } from '../progress-view.js';
 import type { RunContext } from '../run-context.js';
-import {
-  formatBytes,
-  formatCount,
-  formatDuration,
-  plural,
-  printable,
-  shortDigest,
-  table,
-} from '../text.js';
 import { warningLines } from '../warnings-summary.js';
 
 const example = `

@@ -2,9 +2,9 @@
 
 import { Command, Option } from 'commander';
 import type { BundleOptions, Store } from '../../index.js';
+import { printable } from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
-import { printable } from '../text.js';
 import { type ImportArguments, storedName } from './import.js';
 import { addUnpackStoreOptions, withStore } from './options.js';
 import { listCommand, type RecordKind, removeCommand } from './record-commands.js';

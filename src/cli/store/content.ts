@@ -3,9 +3,9 @@
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { Command } from 'commander';
+import { formatBytes, printable } from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
-import { formatBytes, printable } from '../text.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
 import { ago, listing } from './tables.js';
 

@@ -2,8 +2,8 @@
 
 import { Command } from 'commander';
 import type { Reference } from '../../index.js';
+import { formatBytes, plural, printable } from '../../text.js';
 import { exitFailed, type RunContext } from '../run-context.js';
-import { formatBytes, plural, printable } from '../text.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
 import { shortKey } from './tables.js';
 

@@ -2,9 +2,9 @@
 
 import { Command } from 'commander';
 import type { StoredImageInfo } from '../../index.js';
+import { formatBytes, plural, printable, shortDigest, table, truncate } from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
-import { formatBytes, plural, printable, shortDigest, table, truncate } from '../text.js';
 import { unpackStoredCommand } from './import.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
 import { ago, listing } from './tables.js';

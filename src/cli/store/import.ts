@@ -2,8 +2,6 @@
 
 import { Command, type Option } from 'commander';
 import type { ImportOptions, Store, StoreReport } from '../../index.js';
-import { addUnpackOptions, type UnpackArguments, unpackOptions } from '../arguments.js';
-import type { RunContext } from '../run-context.js';
 import {
   formatBytes,
   formatCount,
@@ -11,7 +9,9 @@ import {
   plural,
   printable,
   shortDigest,
-} from '../text.js';
+} from '../../text.js';
+import { addUnpackOptions, type UnpackArguments, unpackOptions } from '../arguments.js';
+import type { RunContext } from '../run-context.js';
 import { warningLines } from '../warnings-summary.js';
 import { addUnpackStoreOptions, type StoreArguments, withStore } from './options.js';
 import { listing, shortKey } from './tables.js';

@@ -2,9 +2,9 @@
 
 import { Command, InvalidArgumentError } from 'commander';
 import type { LeaseResource, Store } from '../../index.js';
+import { formatDuration } from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
-import { formatDuration } from '../text.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
 import { listCommand, type RecordKind, removeCommand } from './record-commands.js';
 import { ago, listing } from './tables.js';

@@ -3,10 +3,10 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { type PullOptions, type PullReport, type Store, UnpackError } from '../../index.js';
+import { formatBytes, formatDuration, plural } from '../../text.js';
 import { addUnpackOptions, parseCount } from '../arguments.js';
 import { PlainPullView, PullEvents, PullView } from '../pull-view.js';
 import type { RunContext } from '../run-context.js';
-import { formatBytes, formatDuration, plural } from '../text.js';
 import { dropFormat, type ImportArguments, reportLines, storeOptions } from './import.js';
 import { addUnpackStoreOptions, openStore } from './options.js';
 

@@ -2,9 +2,9 @@
 
 import { Command } from 'commander';
 import type { SnapshotInfo, Store } from '../../index.js';
+import { formatBytes, formatCount, printable, truncate } from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
-import { formatBytes, formatCount, printable, truncate } from '../text.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
 import { listing, shortKey } from './tables.js';
 

@@ -1,6 +1,5 @@
 // Tables of the store's commands: a heading, one line per thing, as wide as the terminal.
 
-import type { RunContext } from '../run-context.js';
 import {
   type Alignment,
   formatDuration,
@@ -8,7 +7,8 @@ import {
   printable,
   tableLines,
   truncate,
-} from '../text.js';
+} from '../../text.js';
+import type { RunContext } from '../run-context.js';
 
 /** A column: its heading, how it is aligned, and the most characters that it may take. */
 export interface Column {

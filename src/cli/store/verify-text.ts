@@ -1,7 +1,6 @@
 // A report of verify for people, at most 80 columns wide on a terminal of that width.
 
 import type { Finding, PathList, RepairStep, SnapshotAudit, VerifyReport } from '../../index.js';
-import type { RunContext } from '../run-context.js';
 import {
   formatBytes,
   formatCount,
@@ -10,7 +9,8 @@ import {
   printable,
   shortDigest,
   wrap,
-} from '../text.js';
+} from '../../text.js';
+import type { RunContext } from '../run-context.js';
 
 /** Findings of a snapshot, and paths of a list, that are shown; `--json` has more. */
 const mostFindings = 50;

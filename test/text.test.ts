@@ -8,7 +8,7 @@ import {
   shortDigest,
   table,
   truncate,
-} from '../../src/cli/text.js';
+} from '../src/text.js';
 
 test.each([
   [0, '0 B'],
