@@ -7,9 +7,7 @@ import {
   areMarks,
   type DirectoryTime,
   type LayerFormat,
-  markFunctions,
-  repairMarks,
-  ShellScript,
+  RepairScript,
   type SnapshotAudit,
 } from '../verify/index.js';
 import type { NamespaceChains, UnpackedChain } from './chains.js';
@@ -24,34 +22,27 @@ export async function containerdRepairScript({
   inUserNamespace,
 }: ContainerdVerification): Promise<string> {
   const format = inUserNamespace ? 'overlay-userxattr' : 'overlay';
-  const script = new ShellScript();
-  script.add('#!/bin/sh');
-  script.comment(
-    `Repairs what oci-unpack verify found in ${report.root}. Read it before you run it: nothing has been changed so far.`,
-  );
-  script.comment(
-    'CTR is the command that reaches this containerd: CTR="ctr --address /run/k3s/containerd/containerd.sock".',
-  );
-  const damaged = report.snapshots.filter((one) => one.findings.length + one.moreFindings > 0);
-  if (damaged.length === 0) {
-    script.comment('Nothing was found.');
+  const script = new RepairScript({
+    report,
+    command:
+      'CTR is the command that reaches this containerd: CTR="ctr --address /run/k3s/containerd/containerd.sock".',
+    functions,
+  });
+  if (script.damaged.length === 0) {
     return script.toString();
   }
-  script.add('set -eu', ...functions, ...markFunctions, '');
-  const byDirectory = new Map(damaged.map((one) => [one.directory, one]));
+  const byDirectory = new Map(script.damaged.map((one) => [one.directory, one]));
   for (const namespace of namespaces) {
     for (const snapshotter of new Set(namespace.chains.map((chain) => chain.snapshotter))) {
       await repairSnapshotter(script, namespace, snapshotter, { byDirectory, times, format });
     }
   }
-  const root = script.word(report.root);
-  script.add('', `say 'Done. See that it is clean: oci-unpack verify --containerd '${root}`);
+  script.add('');
+  script.finish();
   return script.toString();
 }
 
 const functions = `: "\${CTR:=ctr}"
-say() { printf '%s\\n' "$*"; }
-die() { printf 'stopped: %s\\n' "$*" >&2; exit 1; }
 # in_use NAMESPACE SNAPSHOTTER SNAPSHOT CONTAINER: something stands on a snapshot that must go. With STOP_CONTAINERS=yes it
 # is removed, and with it what the container has written.
 in_use() {
@@ -89,7 +80,7 @@ unpack() {
 }`.split('\n');
 
 async function repairSnapshotter(
-  script: ShellScript,
+  script: RepairScript,
   namespace: NamespaceChains,
   snapshotter: string,
   damaged: {
@@ -107,21 +98,14 @@ async function repairSnapshotter(
       continue;
     }
     if (areMarks(audit.findings) && audit.moreFindings === 0) {
-      script.comment(`Snapshot ${key} of namespace ${namespace.namespace}: its marks, in place.`);
       const short = stored.directory.split('/').slice(-2).join('/');
-      const [directory, other] = [script.word(stored.directory), script.word(short)];
-      script.add(
-        `! mounted ${directory} ${other} || [ "\${FORCE-}" = yes ] ||`,
-        `  die ${directory}' is mounted: stop the containers on it, or set FORCE=yes and restart them afterwards'`,
-      );
-      await repairMarks(
-        script,
-        audit.findings,
-        stored.directory,
+      await script.repairInPlace({
+        audit,
+        title: `Snapshot ${key} of namespace ${namespace.namespace}`,
         format,
-        times.get(stored.directory),
-      );
-      script.add('');
+        times: times.get(stored.directory),
+        aliases: [script.word(short)],
+      });
     } else {
       doomed.add(key);
     }
@@ -133,7 +117,7 @@ async function repairSnapshotter(
 
 /** Removes the snapshots and all on top of them, and has the images unpacked again. */
 function remake(
-  script: ShellScript,
+  script: RepairScript,
   { namespace, chains, containers }: NamespaceChains,
   snapshotter: string,
   snapshots: readonly ContainerdSnapshot[],

@@ -8,11 +8,12 @@ import { UnpackError } from '../errors.js';
 import { normalizeImageName } from '../oci/index.js';
 import {
   type AuditNode,
-  type AuditStructureLayer,
   auditStructure,
-  type Difference,
+  chainOf,
   type DirectoryTime,
+  directoryTimes,
   type ImageAudit,
+  isDamaged,
   type SnapshotAudit,
   summarize,
   type VerifyProgress,
@@ -111,10 +112,12 @@ export async function verifyContainerd(
           done.set(one.directory, one);
         }
         notes.push(...audit.notes);
-        const gone = await goneMeanwhile(store, nodes, done);
+        const damaged = new Set([...done.values()].filter(isDamaged).map((one) => one.directory));
+        const gone = await goneMeanwhile(store, nodes, damaged);
         for (const directory of gone) {
           notes.push(`${directory}: its snapshot was removed meanwhile`);
           done.delete(directory);
+          damaged.delete(directory);
         }
         const images: ImageAudit[] = [];
         for (const chain of chains) {
@@ -122,7 +125,7 @@ export async function verifyContainerd(
           if (own.length > 0) {
             images.push({
               ...describe(chain),
-              ok: own.every(({ directory }) => isClean(done.get(directory))),
+              ok: !own.some(({ directory }) => damaged.has(directory)),
               ...(await audit.imageVisibility(own)),
             });
           }
@@ -287,7 +290,7 @@ async function makeNodes(
           times,
           accept: async (differences, truth) => {
             const left = await acceptApplied(differences, { ...layer, ...truth });
-            times.push(...otherTimes(left));
+            times.push(...directoryTimes(left));
             return left;
           },
         });
@@ -297,14 +300,6 @@ async function makeNodes(
     }
   }
   return nodes;
-}
-
-function otherTimes(differences: readonly Difference[]): DirectoryTime[] {
-  return differences.flatMap(({ path: at, expected, fields }) =>
-    expected?.type === 'directory' && fields.includes('mtime')
-      ? [{ path: at, seconds: expected.mtimeSeconds, nanoseconds: expected.mtimeNanoseconds }]
-      : [],
-  );
 }
 
 /** What cannot be compared with a blob: by the rules of structure alone. */
@@ -325,10 +320,6 @@ async function auditRest(
       );
     }
   }
-  const chainOf = (node: ContainerdNode): AuditStructureLayer[] => [
-    ...(node.parent === undefined ? [] : chainOf(node.parent)),
-    node,
-  ];
   return auditStructure(overlays.map(chainOf), { mostPaths });
 }
 
@@ -336,9 +327,9 @@ async function auditRest(
 async function goneMeanwhile(
   store: ContainerdStore,
   nodes: Nodes,
-  done: ReadonlyMap<string, SnapshotAudit>,
+  damaged: ReadonlySet<string>,
 ): Promise<string[]> {
-  const suspects = [...nodes.values()].filter(({ directory }) => !isClean(done.get(directory)));
+  const suspects = [...nodes.values()].filter(({ directory }) => damaged.has(directory));
   const gone: string[] = [];
   for (const namespace of new Set(suspects.map((node) => node.namespace))) {
     const left = new Set((await store.snapshots(namespace)).map(directoryOf));
@@ -366,10 +357,6 @@ function describe({
     digest: manifest.digest,
     layers: manifest.layers.map(({ chainID }) => chainID),
   };
-}
-
-function isClean(audit: SnapshotAudit | undefined): boolean {
-  return audit === undefined || audit.findings.length + audit.moreFindings === 0;
 }
 
 /** In a user namespace containerd applies through a mount, and the kernel's marks are `user.overlay.` ones. */

@@ -1,13 +1,7 @@
 // The commands by which an operator can put right what verifying a Docker found. Marks are put right in place. For more,
 // Docker has nothing to make a layer from: its images must be removed and pulled, loaded or built again.
 
-import {
-  areMarks,
-  markFunctions,
-  repairMarks,
-  ShellScript,
-  type SnapshotAudit,
-} from '../verify/index.js';
+import { areMarks, RepairScript, type SnapshotAudit } from '../verify/index.js';
 import type { DockerVerification } from './verify.js';
 
 /** A POSIX shell script; one that does nothing where nothing was found. */
@@ -16,34 +10,27 @@ export async function dockerRepairScript({
   images,
   times,
 }: DockerVerification): Promise<string> {
-  const script = new ShellScript();
-  script.add('#!/bin/sh');
-  script.comment(
-    `Repairs what oci-unpack verify found in ${report.root}. Read it before you run it: nothing has been changed so far.`,
-  );
-  script.comment(
-    'DOCKER is the command that reaches this daemon: DOCKER="docker -H unix:///run/other.sock".',
-  );
-  const damaged = report.snapshots.filter((one) => one.findings.length + one.moreFindings > 0);
-  if (damaged.length === 0) {
-    script.comment('Nothing was found.');
+  const script = new RepairScript({
+    report,
+    command:
+      'DOCKER is the command that reaches this daemon: DOCKER="docker -H unix:///run/other.sock".',
+    functions,
+  });
+  if (script.damaged.length === 0) {
     return script.toString();
   }
-  script.add('set -eu', ...functions, ...markFunctions, '');
   const lost: SnapshotAudit[] = [];
-  for (const audit of damaged) {
+  for (const audit of script.damaged) {
     if (areMarks(audit.findings) && audit.moreFindings === 0) {
-      const { directory } = audit;
-      script.comment(`Layer ${audit.chainID}: its marks, in place.`);
-      const quoted = script.word(directory);
       const home = script.word(`${report.root}/overlay2`);
-      script.add(
-        `link=l/$(cat ${home}/${script.word(audit.snapshot)}/link)`,
-        `! mounted ${quoted} "$link" ${home}/"$link" || [ "\${FORCE-}" = yes ] ||`,
-        `  die ${quoted}' is mounted: stop the containers on it, or set FORCE=yes and restart them afterwards'`,
-      );
-      await repairMarks(script, audit.findings, directory, 'overlay', times.get(directory));
-      script.add('');
+      script.add(`link=l/$(cat ${home}/${script.word(audit.snapshot)}/link)`);
+      await script.repairInPlace({
+        audit,
+        title: `Layer ${audit.chainID}`,
+        format: 'overlay',
+        times: times.get(audit.directory),
+        aliases: ['"$link"', `${home}/"$link"`],
+      });
     } else {
       lost.push(audit);
     }
@@ -63,14 +50,11 @@ export async function dockerRepairScript({
       script.add('');
     }
   }
-  const root = script.word(report.root);
-  script.add(`say 'Done. See that it is clean: oci-unpack verify --docker '${root}`);
+  script.finish();
   return script.toString();
 }
 
 const functions = `: "\${DOCKER:=docker}"
-say() { printf '%s\\n' "$*"; }
-die() { printf 'stopped: %s\\n' "$*" >&2; exit 1; }
 # remove IMAGE: fails while a container uses it.
 remove() {
   $DOCKER image inspect -- "$1" >/dev/null 2>&1 || return 0

@@ -7,12 +7,14 @@ import { UnpackError } from '../errors.js';
 import type { LayerResult } from '../native/index.js';
 import {
   type AuditNode,
-  type AuditStructureLayer,
   auditStructure,
+  chainOf,
   type Difference,
   type DirectoryTime,
+  directoryTimes,
   findFile,
   type ImageAudit,
+  isDamaged,
   type SnapshotAudit,
   summarize,
   type VerifyProgress,
@@ -94,13 +96,14 @@ export async function verifyDocker(options: VerifyDockerOptions = {}): Promise<D
           `layer ${one.chainID}: has no tar-split, or one that is damaged, here or below it: only its marks could be checked`,
         );
       }
+      const damaged = new Set([...done.values()].filter(isDamaged).map((one) => one.directory));
       const found: ImageAudit[] = [];
       for (const image of images) {
         const own = image.chainIDs.flatMap((chainID) => nodes.get(chainID) ?? []);
         found.push({
           name: image.names[0] ?? image.id,
           digest: image.id,
-          ok: own.every(({ directory }) => (done.get(directory)?.findings.length ?? 0) === 0),
+          ok: !own.some(({ directory }) => damaged.has(directory)),
           layers: image.chainIDs,
           ...(await audit.imageVisibility(own)),
         });
@@ -222,7 +225,7 @@ function makeNode(record: DockerLayer, layer: number, parent: DockerNode | undef
         lowers: lowers.map((one) => one.directory),
         ...truth,
       });
-      times.push(...timesOf(left));
+      times.push(...directoryTimes(left));
       return [...left, ...(await changedContents(node))];
     },
   };
@@ -264,16 +267,4 @@ async function changedContents({ record, result }: DockerNode): Promise<Differen
     }
   }
   return differences;
-}
-
-function timesOf(differences: readonly Difference[]): DirectoryTime[] {
-  return differences.flatMap(({ path, expected, fields }) =>
-    expected?.type === 'directory' && fields.includes('mtime')
-      ? [{ path, seconds: expected.mtimeSeconds, nanoseconds: expected.mtimeNanoseconds }]
-      : [],
-  );
-}
-
-function chainOf(node: DockerNode): AuditStructureLayer[] {
-  return [...(node.parent === undefined ? [] : chainOf(node.parent)), node];
 }

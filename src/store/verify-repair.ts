@@ -14,10 +14,10 @@ import {
 } from '../snapshots/index.js';
 import type { Policies } from '../unpack/options.js';
 import { unpackStoreLayers } from '../unpack/store-layers.js';
-import { auditLayer, type RepairStep, withAudit } from '../verify/index.js';
+import { auditLayer, chainOf, isDamaged, type RepairStep, withAudit } from '../verify/index.js';
 import { resolveStoreOptions, type StoreContext } from './context.js';
 import { checkRoom, snapshotResources } from './unpack-image.js';
-import { isDamaged, type StoreNode, type VerifyOptions } from './verify.js';
+import type { StoreNode, VerifyOptions } from './verify.js';
 
 /** Mounts that a message names. */
 const mostNamed = 3;
@@ -167,15 +167,6 @@ export class RepairCall {
       }
     });
   }
-}
-
-/** A snapshot and those below it, bottom first. */
-function chainOf(node: StoreNode): StoreNode[] {
-  const chain: StoreNode[] = [];
-  for (let at: StoreNode | undefined = node; at !== undefined; at = at.parent) {
-    chain.unshift(at);
-  }
-  return chain;
 }
 
 function impossible({

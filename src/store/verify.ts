@@ -7,7 +7,9 @@ import { layerLabel, parseLayerLabel, type StoreLayer } from '../unpack/store-la
 import {
   type AuditChainsOptions,
   type AuditNode,
+  chainOf,
   type ImageAudit,
+  isDamaged,
   type SnapshotAudit,
   summarize,
   type VerifyReport,
@@ -77,11 +79,6 @@ export async function verifyStore(
   }
   report.milliseconds = performance.now() - started;
   return report;
-}
-
-/** Whether something was found in it. */
-export function isDamaged({ findings, moreFindings }: SnapshotAudit): boolean {
-  return findings.length > 0 || moreFindings > 0;
 }
 
 async function auditAll(
@@ -159,7 +156,7 @@ async function select(context: StoreContext, names: readonly string[]): Promise<
   const chosen =
     names.length === 0
       ? new Set(all.values())
-      : new Set(images.flatMap(({ chain }) => chain.flatMap(withParents)));
+      : new Set(images.flatMap(({ chain }) => chain.flatMap(chainOf)));
   const nodes = [...chosen].sort((a, b) => a.layer - b.layer || (a.chainID < b.chainID ? -1 : 1));
   const lost = nodes.filter(({ info }) => info.durability === 'lost');
   for (const { snapshot } of lost) {
@@ -174,10 +171,6 @@ async function select(context: StoreContext, names: readonly string[]): Promise<
     lost,
     notes,
   };
-}
-
-function withParents(node: StoreNode): StoreNode[] {
-  return node.parent === undefined ? [node] : [...withParents(node.parent), node];
 }
 
 /** The committed snapshots that are layers of images, by chainID. */

@@ -12,9 +12,10 @@ export { type AuditLayerOptions, auditLayer, type LayerAudit } from './audit-lay
 export { type FoundFile, findFile } from './disk-path.js';
 export { type Audited, findingsOf } from './findings.js';
 export type { LayerFormat } from './markers.js';
-export { type Answer, type ChainNode, Oracle, type OracleOptions } from './oracle.js';
-export { areMarks, type DirectoryTime, markFunctions, repairMarks } from './repair-marks.js';
-export { summarize } from './report.js';
+export { type Answer, type ChainNode, chainOf, Oracle, type OracleOptions } from './oracle.js';
+export { areMarks, type DirectoryTime, directoryTimes } from './repair-marks.js';
+export { RepairScript } from './repair-script.js';
+export { countFindings, isDamaged, summarize } from './report.js';
 export { ShellScript } from './shell-script.js';
 export { signaturesOf } from './signatures.js';
 export {

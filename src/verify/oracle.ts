@@ -39,6 +39,15 @@ export interface ChainNode {
     | undefined;
 }
 
+/** A layer and those below it, bottom first. */
+export function chainOf<Node extends { parent: Node | undefined }>(node: Node): Node[] {
+  const chain: Node[] = [];
+  for (let at: Node | undefined = node; at !== undefined; at = at.parent) {
+    chain.unshift(at);
+  }
+  return chain;
+}
+
 /** What the oracle says of a layer. */
 export interface Answer {
   /** The merged view with the layer on top. */

@@ -4,7 +4,7 @@
 import { decodeTold, findFile, parentOf } from './disk-path.js';
 import { foreignMarker, type LayerFormat, markerPrefix } from './markers.js';
 import type { ShellScript } from './shell-script.js';
-import type { Finding, FindingKind } from './types.js';
+import type { Difference, Finding, FindingKind } from './types.js';
 
 const markKinds: ReadonlySet<FindingKind> = new Set([
   'leaked-opaque',
@@ -61,6 +61,15 @@ export interface DirectoryTime {
   path: string;
   seconds: number;
   nanoseconds: number;
+}
+
+/** Of the differences of one snapshot. */
+export function directoryTimes(differences: readonly Difference[]): DirectoryTime[] {
+  return differences.flatMap(({ path, expected, fields }) =>
+    expected?.type === 'directory' && fields.includes('mtime')
+      ? [{ path, seconds: expected.mtimeSeconds, nanoseconds: expected.mtimeNanoseconds }]
+      : [],
+  );
 }
 
 /** Adds the commands for findings of one snapshot. */

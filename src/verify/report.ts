@@ -1,6 +1,16 @@
 // The sums of a report.
 
-import type { VerifyReport } from './types.js';
+import type { SnapshotAudit, VerifyReport } from './types.js';
+
+/** How many things are wrong with a snapshot, listed or not. */
+export function countFindings({ findings, moreFindings }: SnapshotAudit): number {
+  return findings.length + moreFindings;
+}
+
+/** Whether something was found in it. */
+export function isDamaged(audit: SnapshotAudit): boolean {
+  return countFindings(audit) > 0;
+}
 
 /** `counts` and `ok` of a report; `ok` as far as nothing was found. */
 export function summarize(
@@ -9,7 +19,7 @@ export function summarize(
   const { images, snapshots } = report;
   const sum = (of: (snapshot: (typeof snapshots)[number]) => number) =>
     snapshots.reduce((total, snapshot) => total + of(snapshot), 0);
-  const findings = sum((snapshot) => snapshot.findings.length + snapshot.moreFindings);
+  const findings = sum(countFindings);
   return {
     ok: findings === 0,
     counts: {

@@ -10,6 +10,7 @@ import {
   shortDigest,
   wrap,
 } from '../../text.js';
+import { countFindings, isDamaged } from '../../verify/report.js';
 import type { RunContext } from '../run-context.js';
 
 /** Findings of a snapshot, and paths of a list, that are shown; `--json` has more. */
@@ -20,7 +21,7 @@ const mostPaths = 10;
 export function verifyLines(report: VerifyReport, context: RunContext): string[] {
   const { style } = context;
   const columns = Math.min(context.columns, 80);
-  const damaged = report.snapshots.filter((snapshot) => count(snapshot) > 0);
+  const damaged = report.snapshots.filter(isDamaged);
   return [
     ...damaged.flatMap((snapshot) => [...snapshotLines(report, snapshot, context, columns), '']),
     ...imageLines(report, context, columns),
@@ -30,10 +31,6 @@ export function verifyLines(report: VerifyReport, context: RunContext): string[]
     ),
     ...sumLines(report, context),
   ];
-}
-
-function count({ findings, moreFindings }: SnapshotAudit): number {
-  return findings.length + moreFindings;
 }
 
 function snapshotLines(
@@ -46,7 +43,7 @@ function snapshotLines(
   const names = images.filter(({ layers }) => layers.includes(chainID)).map(({ name }) => name);
   const more = names.length > 1 ? ` and ${plural(names.length - 1, 'image')} more` : '';
   const of = names[0] === undefined ? '' : ` of ${printable(names[0])}${more}`;
-  const rest = count(snapshot) - Math.min(findings.length, mostFindings);
+  const rest = countFindings(snapshot) - Math.min(findings.length, mostFindings);
   return [
     style.bold(`layer ${layer}${of}`),
     style.dim(`  snapshot ${shortDigest(chainID)}, ${basis(snapshot)}`),

@@ -53,11 +53,9 @@ export function verifyCommand(context: RunContext): Command {
       const watch = { signal: context.signal, onProgress };
       try {
         const { report, script } =
-          given.containerd !== undefined
-            ? await verifyContainerdStore(images, given, watch)
-            : given.docker !== undefined
-              ? await verifyDockerStore(images, given, watch)
-              : { report: await verifyOwn(images, given, watch), script: undefined };
+          given.containerd === undefined && given.docker === undefined
+            ? { report: await verifyOwn(images, given, watch), script: undefined }
+            : await verifyOther(images, given, watch);
         view?.close();
         if (script !== undefined && !given.json) {
           context.stdout.write(script);
@@ -111,39 +109,29 @@ function verifyOwn(
   );
 }
 
-async function verifyContainerdStore(
+/** A report of others' store, and where it is wanted the script that repairs. */
+async function verifyOther(
   images: readonly string[],
   given: VerifyArguments,
   watch: Watch,
 ): Promise<{ report: VerifyReport; script: string | undefined }> {
-  const { verifyContainerd } = await import('../../containerd/verify.js');
-  const verification = await verifyContainerd({
-    root: given.containerd === true ? undefined : given.containerd,
-    namespace: given.namespace,
-    image: images[0],
-    ...watch,
-  });
-  if (!given.repairScript) {
-    return { report: verification.report, script: undefined };
+  const { containerd, docker, namespace, repairScript } = given;
+  const root = containerd ?? docker;
+  const options = { root: root === true ? undefined : root, image: images[0], ...watch };
+  if (containerd !== undefined) {
+    const { verifyContainerd } = await import('../../containerd/verify.js');
+    const { containerdRepairScript } = await import('../../containerd/repair-script.js');
+    const found = await verifyContainerd({ namespace, ...options });
+    return {
+      report: found.report,
+      script: repairScript ? await containerdRepairScript(found) : undefined,
+    };
   }
-  const { containerdRepairScript } = await import('../../containerd/repair-script.js');
-  return { report: verification.report, script: await containerdRepairScript(verification) };
-}
-
-async function verifyDockerStore(
-  images: readonly string[],
-  given: VerifyArguments,
-  watch: Watch,
-): Promise<{ report: VerifyReport; script: string | undefined }> {
   const { verifyDocker } = await import('../../docker/verify.js');
-  const verification = await verifyDocker({
-    root: given.docker === true ? undefined : given.docker,
-    image: images[0],
-    ...watch,
-  });
-  if (!given.repairScript) {
-    return { report: verification.report, script: undefined };
-  }
   const { dockerRepairScript } = await import('../../docker/repair-script.js');
-  return { report: verification.report, script: await dockerRepairScript(verification) };
+  const found = await verifyDocker(options);
+  return {
+    report: found.report,
+    script: repairScript ? await dockerRepairScript(found) : undefined,
+  };
 }
