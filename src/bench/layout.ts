@@ -1,11 +1,12 @@
 // An image as a plain OCI layout with one manifest, tag `latest`: what peers that read images can be given, wherever
 // it came from. Blobs are symlinks to where they lie, unless they are part of an archive.
 
-import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { mediaTypes } from '../oci/index.js';
+import { makeBlobsDirectory, writeBlob } from '../source/write-layout.js';
 import type { BenchImage, BenchLayer } from './image.js';
 
 export interface PlainLayout {
@@ -14,7 +15,11 @@ export interface PlainLayout {
   manifestDigest: string;
 }
 
-const suffixes = { gzip: '+gzip', zstd: '+zstd', none: '' };
+const layerTypes = {
+  gzip: mediaTypes.ociLayerGzip,
+  zstd: mediaTypes.ociLayerZstd,
+  none: mediaTypes.ociLayer,
+};
 
 /** Writes the layout to `directory`, which is created; `link: false` copies the blobs. */
 export async function writePlainLayout(
@@ -22,20 +27,20 @@ export async function writePlainLayout(
   directory: string,
   { link = true }: { link?: boolean } = {},
 ): Promise<PlainLayout> {
-  const blobs = path.join(directory, 'blobs', 'sha256');
-  await mkdir(blobs, { recursive: true });
+  const blobs = await makeBlobsDirectory(directory);
   for (const layer of image.layers) {
     await placeBlob(layer, path.join(blobs, hexOf(layer.digest)), link);
   }
-  const config = await writeBlob(blobs, image.config);
+  const config = await writeBlob(blobs, mediaTypes.ociConfig, image.config);
   const manifest = await writeBlob(
     blobs,
+    mediaTypes.ociManifest,
     json({
       schemaVersion: 2,
-      mediaType: 'application/vnd.oci.image.manifest.v1+json',
-      config: { mediaType: 'application/vnd.oci.image.config.v1+json', ...config },
+      mediaType: mediaTypes.ociManifest,
+      config,
       layers: image.layers.map(({ digest, length, compression }) => ({
-        mediaType: `application/vnd.oci.image.layer.v1.tar${suffixes[compression]}`,
+        mediaType: layerTypes[compression],
         digest,
         size: length,
       })),
@@ -43,7 +48,6 @@ export async function writePlainLayout(
   );
   const [os, architecture, variant] = image.platform.split('/');
   const descriptor = {
-    mediaType: 'application/vnd.oci.image.manifest.v1+json',
     ...manifest,
     platform: { os, architecture, ...(variant !== undefined && { variant }) },
     annotations: {
@@ -74,12 +78,6 @@ function ignoreExisting(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EEXIST') {
     throw error;
   }
-}
-
-async function writeBlob(blobs: string, bytes: Buffer): Promise<{ digest: string; size: number }> {
-  const hex = createHash('sha256').update(bytes).digest('hex');
-  await writeFile(path.join(blobs, hex), bytes);
-  return { digest: `sha256:${hex}`, size: bytes.length };
 }
 
 function hexOf(digest: string): string {

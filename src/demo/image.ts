@@ -2,11 +2,13 @@
 
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import { mediaTypes } from '../oci/index.js';
+import { makeBlobsDirectory, writeLayout } from '../source/write-layout.js';
 import { changeLayer } from './change-layer.js';
 import type { DemoEntry, DemoLayer } from './entry.js';
 import { realLayers } from './real-files.js';
@@ -45,13 +47,6 @@ export interface DemoImage {
 }
 
 const tag = 'latest';
-const architectures: Record<string, string> = {
-  ia32: '386',
-  loong64: 'loong64',
-  ppc64: 'ppc64le',
-  x64: 'amd64',
-};
-
 /** Makes the image in `directory`, which is created. `small`: only a part of the files, for a quick test. */
 export async function makeDemoImage(
   directory: string,
@@ -67,17 +62,24 @@ export async function writeImage(
   layers: DemoLayer[],
   signal?: AbortSignal,
 ): Promise<DemoImage> {
-  const blobs = path.join(directory, 'blobs/sha256');
-  await mkdir(blobs, { recursive: true });
+  const blobs = await makeBlobsDirectory(directory);
   const digests = new Map<string, string>();
   const written = await allEnded(
     layers.map((layer, index) => writeLayer(blobs, layer, index, digests, signal)),
   );
-  await writeLayout(directory, blobs, written);
+  const reference = await writeLayout(
+    directory,
+    written.map(({ title, digest, diffID, size }) => ({
+      descriptor: { mediaType: mediaTypes.ociLayerGzip, digest, size },
+      diffID,
+      createdBy: title,
+    })),
+    tag,
+  );
   const sum = (key: 'size' | 'uncompressedSize') =>
     written.reduce((total, layer) => total + layer[key], 0);
   return {
-    reference: `oci:${directory}:${tag}`,
+    reference,
     directory,
     layers: written,
     size: sum('size'),
@@ -202,33 +204,4 @@ function nameOf({ path: name, type }: DemoEntry): string {
     default:
       return name;
   }
-}
-
-async function writeLayout(directory: string, blobs: string, layers: DemoBlob[]): Promise<void> {
-  const writeBlob = async (mediaType: string, value: unknown) => {
-    const bytes = Buffer.from(JSON.stringify(value));
-    await writeFile(path.join(blobs, sha256(bytes)), bytes);
-    return { mediaType, digest: `sha256:${sha256(bytes)}`, size: bytes.length };
-  };
-  const config = await writeBlob('application/vnd.oci.image.config.v1+json', {
-    architecture: architectures[process.arch] ?? process.arch,
-    os: 'linux',
-    config: {},
-    rootfs: { type: 'layers', diff_ids: layers.map(({ diffID }) => diffID) },
-    history: layers.map(({ title }) => ({ created_by: title })),
-  });
-  const manifest = await writeBlob('application/vnd.oci.image.manifest.v1+json', {
-    schemaVersion: 2,
-    mediaType: 'application/vnd.oci.image.manifest.v1+json',
-    config,
-    layers: layers.map(({ digest, size }) => ({
-      mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
-      digest,
-      size,
-    })),
-  });
-  const annotations = { 'org.opencontainers.image.ref.name': tag };
-  const index = { schemaVersion: 2, manifests: [{ ...manifest, annotations }] };
-  await writeFile(path.join(directory, 'index.json'), JSON.stringify(index));
-  await writeFile(path.join(directory, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
 }

@@ -1,10 +1,8 @@
 // The image that shows the bug: one layer replaces a directory, the next one adds a file to it. A base below them is what
 // the replaced directory comes from; without three directories the old kernels had nothing to confuse.
 
-import { createHash } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
-import path from 'node:path';
-import { hostPlatform, mediaTypes } from '../oci/index.js';
+import { mediaTypes } from '../oci/index.js';
+import { makeBlobsDirectory, writeBlob, writeLayout } from '../source/write-layout.js';
 import { type TarEntry, writeTar } from './tar.js';
 
 /** A layer: what it is for, and its tar, entry by entry. */
@@ -65,33 +63,12 @@ export const imageTag = 'opaque';
 
 /** Writes the image as an OCI layout; returns its reference. */
 export async function writeExplainedImage(directory: string): Promise<string> {
-  const blobs = path.join(directory, 'blobs', 'sha256');
-  await mkdir(blobs, { recursive: true });
-  const add = async (mediaType: string, bytes: Buffer) => {
-    const digest = createHash('sha256').update(bytes).digest('hex');
-    await writeFile(path.join(blobs, digest), bytes);
-    return { mediaType, digest: `sha256:${digest}`, size: bytes.length };
-  };
-  const addJson = (mediaType: string, value: unknown) =>
-    add(mediaType, Buffer.from(JSON.stringify(value)));
-
+  const blobs = await makeBlobsDirectory(directory);
   const layers = await Promise.all(
-    explainedLayers.map(({ entries }) => add(mediaTypes.ociLayer, writeTar(entries))),
+    explainedLayers.map(async ({ entries, made }) => {
+      const descriptor = await writeBlob(blobs, mediaTypes.ociLayer, writeTar(entries));
+      return { descriptor, diffID: descriptor.digest, createdBy: made };
+    }),
   );
-  const config = await addJson(mediaTypes.ociConfig, {
-    ...hostPlatform(),
-    rootfs: { type: 'layers', diff_ids: layers.map(({ digest }) => digest) },
-    history: explainedLayers.map(({ made }) => ({ created_by: made })),
-  });
-  const manifest = await addJson(mediaTypes.ociManifest, {
-    schemaVersion: 2,
-    mediaType: mediaTypes.ociManifest,
-    config,
-    layers,
-  });
-  const annotations = { 'org.opencontainers.image.ref.name': imageTag };
-  const index = { schemaVersion: 2, manifests: [{ ...manifest, annotations }] };
-  await writeFile(path.join(directory, 'index.json'), JSON.stringify(index));
-  await writeFile(path.join(directory, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-  return `oci:${directory}:${imageTag}`;
+  return writeLayout(directory, layers, imageTag);
 }
