@@ -9,6 +9,7 @@
 #include "apply/metadata.h"
 #include "apply/name.h"
 #include "base/sys.h"
+#include "tree/aufs_names.h"
 
 namespace ociunpack {
 namespace {
@@ -68,7 +69,7 @@ Status write_whiteout(const ApplyContext& context, const DirHandle& directory,
                       std::string_view name) {
   switch (context.format) {
     case Format::kAufs: {
-      const std::string marker = ".wh." + std::string(name);
+      const std::string marker = std::string(kWhiteoutPrefix).append(name);
       OCIUNPACK_ASSIGN([[maybe_unused]] const UniqueFd fd, create_marker(directory, marker));
       return date(context, directory, marker);
     }
@@ -97,9 +98,9 @@ Status write_whiteout(const ApplyContext& context, const DirHandle& directory,
 Status mark_opaque(const ApplyContext& context, const DirHandle& directory) {
   switch (context.format) {
     case Format::kAufs: {
-      OCIUNPACK_ASSIGN([[maybe_unused]] const UniqueFd fd,
-                       create_marker(directory, ".wh..wh..opq"));
-      return date(context, directory, ".wh..wh..opq");
+      const std::string marker(kOpaqueName);
+      OCIUNPACK_ASSIGN([[maybe_unused]] const UniqueFd fd, create_marker(directory, marker));
+      return date(context, directory, marker);
     }
     case Format::kFlat:
       return {};

@@ -2,13 +2,10 @@
 
 #include <algorithm>
 
+#include "tree/aufs_names.h"
+
 namespace ociunpack {
 namespace {
-
-constexpr std::string_view kWhiteoutPrefix = ".wh.";
-constexpr std::string_view kAufsPrefix = ".wh..wh.";
-constexpr std::string_view kOpaqueName = ".wh..wh..opq";
-constexpr std::string_view kPlinkName = ".wh..wh.plnk";
 
 // Linux's NAME_MAX, and PATH_MAX - 1 for the target of a symlink (symlink(2)).
 constexpr size_t kMaxNameBytes = 255;

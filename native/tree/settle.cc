@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "tree/aufs_names.h"
+
 namespace ociunpack {
 namespace {
 
@@ -15,7 +17,8 @@ std::string join(const std::vector<std::string_view>& path) {
 std::string mark_path(const Mark& mark) {
   std::string path;
   for (const std::string& name : mark.directory) path.append(name).append("/");
-  return mark.name.empty() ? path + ".wh..wh..opq" : path + ".wh." + mark.name;
+  return mark.name.empty() ? path.append(kOpaqueName)
+                           : path.append(kWhiteoutPrefix).append(mark.name);
 }
 
 }  // namespace
