@@ -95,32 +95,6 @@ describe.skipIf(process.geteuid?.() !== 0)('a store', () => {
     });
   });
 
-  it.each(['native', 'aufs'] as const)('of kind %s is clean, and repaired', async (kind) => {
-    await withScratch(async (scratch) => {
-      const reference = await writeImage(path.join(scratch, 'layout'), damageLayers, ['gzip']);
-      const store = await Store.open(path.join(scratch, 'store'), { kind });
-      try {
-        await store.import(reference, { name: 'damage' });
-        for (const deep of [false, true]) {
-          const { ok, snapshots } = await store.verify({ deep });
-          expect(snapshots.flatMap((one) => one.findings)).toEqual([]);
-          expect(ok).toBe(true);
-        }
-        const [layer] = (await store.verify()).snapshots;
-        const format = kind === 'aufs' ? 'aufs' : 'flat';
-        const damager = await Damager.of(layer?.directory ?? '', { format });
-        const bottom = { directory: layer?.directory ?? '', damager };
-        const round = await DamageRound.of([bottom], 1, ['missing-entry', 'changed-content']);
-        const found = (await store.verify()).snapshots.flatMap((one) => one.findings);
-        expect(round.compare(found)).toEqual([]);
-        expect((await store.verify({ repair: true })).ok).toBe(true);
-        expect((await store.verify({ deep: true })).ok).toBe(true);
-      } finally {
-        await store.close();
-      }
-    });
-  });
-
   it('is not repaired under a live mount', async () => {
     await withScratch(async (scratch) => {
       const reference = await writeImage(path.join(scratch, 'layout'), damageLayers, ['gzip']);
