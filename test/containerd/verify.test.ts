@@ -122,9 +122,12 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
         (await stat(metadataOf(daemon))).mtimeMs,
         await readdir(daemon.root),
       ];
-      const before = await state();
-      const { report } = await verifyContainerd({ root: daemon.root });
-      expect(await state()).toEqual(before);
+      const report = await daemon.whileStopped(async () => {
+        const before = await state();
+        const verified = await verifyContainerd({ root: daemon.root });
+        expect(await state()).toEqual(before);
+        return verified.report;
+      });
       expect(report.ok).toBe(true);
       expect(report.notes).toEqual(['[k8s.io]example.test/packed:latest: is not unpacked']);
       expect(report.images.map(({ name }) => name)).toEqual([

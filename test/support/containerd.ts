@@ -53,6 +53,20 @@ export class TestContainerd {
     return `ctr --address ${this.#daemon.socket}`;
   }
 
+  /** Runs `work` while the daemon stands still: its garbage collector writes when it likes, some time after a change. */
+  async whileStopped<T>(work: () => Promise<T>): Promise<T> {
+    const { pid } = this.#daemon;
+    if (pid === undefined) {
+      throw new Error('the daemon has no process');
+    }
+    process.kill(pid, 'SIGSTOP');
+    try {
+      return await work();
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+  }
+
   /** Imports {@link layers}, unpacked, as `NAME:latest`; the layout that it came from. */
   async importImage(namespace: string, name: string): Promise<string> {
     const layout = path.join(this.#home, `layout-${namespace}`);

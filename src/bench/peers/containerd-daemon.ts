@@ -75,6 +75,11 @@ export class ContainerdDaemon {
     return daemon;
   }
 
+  /** Of the daemon's process. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   async #ready(): Promise<void> {
     const deadline = performance.now() + startMilliseconds;
     let failed: unknown;
