@@ -154,6 +154,24 @@ Napi::Value remove_host(const Napi::CallbackInfo& info) {
       [](Napi::Env env, bool&) -> Napi::Value { return env.Undefined(); });
 }
 
+// Allocates what lies beyond the end of the file too, without making it longer.
+Napi::Value reserve_space(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsNumber() || !info[1].IsNumber()) {
+    Napi::TypeError::New(env, "fd, size: is not a number").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  const int64_t size = info[1].As<Napi::Number>().Int64Value();
+  int reserved;
+  do {
+    reserved = ::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, size);
+  } while (reserved != 0 && errno == EINTR);
+  if (reserved == 0) return Napi::Boolean::New(env, true);
+  if (errno == EOPNOTSUPP || errno == ENOSYS) return Napi::Boolean::New(env, false);
+  return throw_error(env, system_error(errno, "fallocate", ""));
+}
+
 Napi::Value try_lock(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!info[0].IsNumber()) {
@@ -188,6 +206,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("scanTree", scan);
   add("removeTree", remove_host);
   add("tryLock", try_lock);
+  add("reserveSpace", reserve_space);
   add_host_functions(env, exports);
   add_tree_functions(env, exports);
   add_audit_functions(env, exports);

@@ -7,6 +7,7 @@ import type { RootDatabase } from 'lmdb';
 import { UnpackError } from '../errors.js';
 import { makeDirectorySync } from '../native/index.js';
 import { checkDataFile, prepareFiles } from './environment-files.js';
+import { reserveRoom } from './room.js';
 import { type Bucket, buckets, type RawStore } from './schema.js';
 import { withWriteLock } from './write-lock.js';
 
@@ -122,10 +123,10 @@ export class Tree implements RawStore {
     writing.add(this.#directory);
     try {
       // Boxed: a bare result could be lmdb's mark for aborting, or a promise that it would wait for.
-      return withWriteLock(
-        this.#directory,
-        () => this.#database.transactionSync(() => ({ result: synchronous(work()) })).result,
-      );
+      return withWriteLock(this.#directory, () => {
+        reserveRoom(this.#directory);
+        return this.#database.transactionSync(() => ({ result: synchronous(work()) })).result;
+      });
     } catch (error) {
       throw this.#errorOf(error);
     } finally {

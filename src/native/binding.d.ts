@@ -330,6 +330,11 @@ export interface Binding {
   syncFileSystem(fd: number): Promise<void>;
   /** flock(2), exclusive, without waiting: whether it was got. Closing the descriptor lets go of it. */
   tryLock(fd: number): boolean;
+  /**
+   * Allocates the first `size` bytes of a file, though it stays as long as it is (fallocate, FALLOC_FL_KEEP_SIZE):
+   * false where the file system cannot. Synchronous.
+   */
+  reserveSpace(fd: number, size: number): boolean;
   /** `lowers` top first; without `upper` read-only. Paths are absolute. ERR_MOUNT. */
   mountOverlay(options: {
     lowers: string[];
