@@ -1,4 +1,4 @@
-// Rounds of damage: in each, one damage of every kind at places that have nothing to do with one another, spread over
+// Rounds of damage: in each, one damage of every kind (or several) at places that have nothing to do with one another, spread over
 // the directories of a chain of layers; then verify must find each, by its name, and nothing else.
 
 import { type Damage, type DamageKind, type Damager, damageKinds } from './damage.js';
@@ -17,11 +17,35 @@ export interface FoundDamage {
   directory: string;
 }
 
+/**
+ * Seeds of rounds until each kind has been done `wanted` times, or can no more: each kind that has not is done up to
+ * `atOnce` times a round. Add to `done` what a round has done before asking for the next one.
+ */
+export function* roundsOf(
+  wanted: number,
+  atOnce: number,
+  firstSeed: number,
+  done: ReadonlyMap<DamageKind, number>,
+): Generator<{ seed: number; kinds: DamageKind[] }> {
+  for (let seed = firstSeed; seed < firstSeed + wanted; seed++) {
+    const kinds = damageKinds.flatMap((kind) => {
+      const left = Math.max(0, wanted - (done.get(kind) ?? 0));
+      return new Array<DamageKind>(Math.min(left, atOnce)).fill(kind);
+    });
+    // After the first round: a kind that nothing here can have is not waited for.
+    const possible = seed === firstSeed ? kinds : kinds.filter((kind) => done.has(kind));
+    if (possible.length === 0) {
+      return;
+    }
+    yield { seed, kinds: possible };
+  }
+}
+
 /** The damages of a round. */
 export class DamageRound {
   readonly damages: { damage: Damage; directory: string }[] = [];
 
-  /** Does one damage of each kind that is possible somewhere in `layers`. */
+  /** Does one damage of each of `kinds`, which may be in there several times, that is possible somewhere in `layers`. */
   static async of(
     layers: readonly DamagedLayer[],
     seed: number,
@@ -91,7 +115,11 @@ export class DamageRound {
 /** Neither above nor below one another, nor the same. */
 function areApart({ path, expected }: Damage, other: string): boolean {
   return [path, ...expected.flatMap(({ paths }) => paths)].every(
-    (one) => one !== other && !one.startsWith(`${other}/`) && !other.startsWith(`${one}/`),
+    (one) =>
+      one !== other &&
+      !one.startsWith(`${other}/`) &&
+      !other.startsWith(`${one}/`) &&
+      (other !== '' || one.includes('/')), // in the root: of the same new name, perhaps
   );
 }
 
