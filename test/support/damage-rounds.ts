@@ -27,17 +27,18 @@ export function* roundsOf(
   firstSeed: number,
   done: ReadonlyMap<DamageKind, number>,
 ): Generator<{ seed: number; kinds: DamageKind[] }> {
-  for (let seed = firstSeed; seed < firstSeed + wanted; seed++) {
+  for (let round = 0; round < 2 * wanted; round++) {
     const kinds = damageKinds.flatMap((kind) => {
       const left = Math.max(0, wanted - (done.get(kind) ?? 0));
       return new Array<DamageKind>(Math.min(left, atOnce)).fill(kind);
     });
-    // After the first round: a kind that nothing here can have is not waited for.
-    const possible = seed === firstSeed ? kinds : kinds.filter((kind) => done.has(kind));
+    // After the second round: a kind that nothing here can have is not waited for.
+    const possible = round < 2 ? kinds : kinds.filter((kind) => done.has(kind));
     if (possible.length === 0) {
       return;
     }
-    yield { seed, kinds: possible };
+    // By turns from the other end: two kinds may want the only entry of its sort.
+    yield { seed: firstSeed + round, kinds: round % 2 === 0 ? possible : possible.reverse() };
   }
 }
 
@@ -54,7 +55,7 @@ export class DamageRound {
     const round = new DamageRound();
     const random = new Random(seed);
     for (const kind of kinds) {
-      const able = layers.filter(({ damager }) => damager.candidates(kind).length > 0);
+      const able = layers.filter(({ damager }) => damager.can(kind));
       for (let attempt = 0; able.length > 0 && attempt < 20; attempt++) {
         const { damager, directory } = random.pick(able);
         const taken = round.damages.filter((one) => one.directory === directory);

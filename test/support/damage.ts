@@ -82,6 +82,7 @@ export class Damager {
   #stashes = 0;
   readonly #links = new Map<string, string[]>();
   readonly #withoutMarks: Set<string>;
+  readonly #fitting = new Map<DamageKind, TreeEntry[]>();
 
   private constructor(directory: string, tree: Tree, options: DamagerOptions) {
     this.#directory = directory;
@@ -105,12 +106,9 @@ export class Damager {
     return this.#tree;
   }
 
-  /** What a damage of the kind can be done to; empty where the layer has nothing of the sort. */
-  candidates(kind: DamageKind): TreeEntry[] {
-    const accept = this.#options.accept ?? (() => true);
-    return [...this.#tree.values()].filter(
-      (entry) => this.#fits(kind, entry) && accept(kind, entry),
-    );
+  /** Whether the layer has anything that a damage of the kind can be done to. */
+  can(kind: DamageKind): boolean {
+    return this.#fittingFor(kind).some((entry) => this.#accepts(kind, entry));
   }
 
   /**
@@ -123,10 +121,18 @@ export class Damager {
     random: Random,
     mayTouch: (path: string) => boolean = () => true,
   ): Promise<Damage | undefined> {
-    const candidates = this.candidates(kind).filter(
-      ({ path, inode }) =>
-        mayTouch(path) && (this.#links.get(inode) ?? []).every((name) => mayTouch(name)),
-    );
+    const all = this.#fittingFor(kind);
+    const may = (entry: TreeEntry) =>
+      this.#accepts(kind, entry) &&
+      mayTouch(entry.path) &&
+      (this.#links.get(entry.inode) ?? []).every((name) => mayTouch(name));
+    // A big layer has a hundred thousand, of which nearly all will do.
+    let entry: TreeEntry | undefined;
+    for (let attempt = 0; attempt < 20 && all.length > 0 && entry === undefined; attempt++) {
+      const one = random.pick(all);
+      entry = may(one) ? one : undefined;
+    }
+    const candidates = entry === undefined ? all.filter(may) : [entry];
     if (candidates.length === 0) {
       return undefined;
     }
@@ -138,6 +144,19 @@ export class Damager {
       expected: paths.map((one) => ({ kind, paths: one })),
       undo: () => this.#change(undo),
     };
+  }
+
+  #fittingFor(kind: DamageKind): TreeEntry[] {
+    let fitting = this.#fitting.get(kind);
+    if (fitting === undefined) {
+      fitting = [...this.#tree.values()].filter((entry) => this.#fits(kind, entry));
+      this.#fitting.set(kind, fitting);
+    }
+    return fitting;
+  }
+
+  #accepts(kind: DamageKind, entry: TreeEntry): boolean {
+    return this.#options.accept?.(kind, entry) ?? true;
   }
 
   async #change(changes: readonly Change[]): Promise<void> {
