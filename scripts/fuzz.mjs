@@ -43,7 +43,9 @@ async function compiler() {
     );
   let found = find();
   if (found === undefined) {
-    await installPackages('to build the fuzz targets', ['clang', ...missingPackages(headers)]);
+    // The runtime is only recommended by clang.
+    const packages = ['clang', 'libclang-rt-dev', ...missingPackages(headers)];
+    await installPackages('to build the fuzz targets', packages);
     found = find();
   }
   if (found === undefined) {
