@@ -1,13 +1,12 @@
 // A content store and its metadata on a file system that is full.
 
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ContentStore } from '../../src/content/index.js';
 import { Database } from '../../src/metadata/index.js';
-import { withScratch } from '../support/scratch.js';
+import { fillDisk, unfillDisk, withTmpfs } from '../support/tmpfs.js';
 
 const isRoot = process.getuid?.() === 0;
 if (!isRoot) {
@@ -15,42 +14,14 @@ if (!isRoot) {
 }
 
 async function onSmallDisk(work: (content: ContentStore, root: string, db: Database) => unknown) {
-  await withScratch(async (scratch) => {
-    const root = path.join(scratch, 'disk');
-    mkdirSync(root);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', root]);
+  await withTmpfs('size=4m', async (root) => {
+    const database = Database.open(root);
     try {
-      const database = Database.open(root);
-      try {
-        await work(new ContentStore({ root, database }), root, database);
-      } finally {
-        await database.close();
-      }
+      await work(new ContentStore({ root, database }), root, database);
     } finally {
-      execFileSync('umount', ['-l', root]);
+      await database.close();
     }
   });
-}
-
-/** Takes all space that is left. */
-function fill(root: string): void {
-  for (const size of [1 << 20, 1 << 12]) {
-    for (let n = 0; ; n++) {
-      const file = path.join(root, `filler-${size}-${n}`);
-      try {
-        writeFileSync(file, Buffer.alloc(size));
-      } catch {
-        rmSync(file);
-        break;
-      }
-    }
-  }
-}
-
-function unfill(root: string): void {
-  for (const name of readdirSync(root).filter((one) => one.startsWith('filler'))) {
-    rmSync(path.join(root, name));
-  }
 }
 
 describe.skipIf(!isRoot)('on a full disk', () => {
@@ -66,11 +37,11 @@ describe.skipIf(!isRoot)('on a full disk', () => {
         expect(content.list().length).toBe(round);
         await content.ingest('small', [randomBytes(500_000)]);
       }
-      fill(root);
+      fillDisk(root);
       await expect(content.ingest('x', [randomBytes(10)])).rejects.toMatchObject({
         code: 'ERR_NO_SPACE',
       });
-      unfill(root);
+      unfillDisk(root);
       expect((await content.ingest('x', [randomBytes(10)])).size).toBe(10);
       expect(readdirSync(path.join(root, 'ingest'))).toEqual([]);
     }));
@@ -88,7 +59,7 @@ describe.skipIf(!isRoot)('on a full disk', () => {
         });
       add();
       count++;
-      fill(root);
+      fillDisk(root);
       for (let n = 0; n < 3; n++) {
         let error: unknown;
         try {
@@ -102,7 +73,7 @@ describe.skipIf(!isRoot)('on a full disk', () => {
         expect(error).toMatchObject({ code: 'ERR_NO_SPACE' });
         expect(database.view((tx) => tx.images.list()).length).toBe(20 * count);
       }
-      unfill(root);
+      unfillDisk(root);
       add();
       count++;
       expect(database.view((tx) => tx.images.list()).length).toBe(20 * count);

@@ -1,7 +1,7 @@
 // Room on the disk: asked for before anything is written, and cleaned up after where the disk is full all the same.
 
 import { execFileSync } from 'node:child_process';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
@@ -10,25 +10,12 @@ import { Store } from '../../src/index.js';
 import { uncompressedSize } from '../../src/store/space.js';
 import { withScratch } from '../support/scratch.js';
 import { dir, file } from '../support/tar-builder.js';
+import { withTmpfs } from '../support/tmpfs.js';
 import { writeImage } from '../support/write-image.js';
 import { leftovers } from './crash.js';
 
 const isRoot = process.geteuid?.() === 0;
 const noise = Buffer.from(Array.from({ length: 300_000 }, (_, at) => (at * 2_654_435_761) >>> 13));
-
-/** Works in a tmpfs of that size. */
-async function withTmpfs(options: string, work: (directory: string) => Promise<void>) {
-  await withScratch(async (scratch) => {
-    const disk = path.join(scratch, 'disk');
-    await mkdir(disk);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', disk]);
-    try {
-      await work(disk);
-    } finally {
-      execFileSync('umount', [disk]);
-    }
-  });
-}
 
 /** Opens, works, closes: an open one keeps its disk busy. */
 async function using(root: string, work: (store: Store) => Promise<void>): Promise<void> {

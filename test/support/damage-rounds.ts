@@ -1,5 +1,5 @@
-// Rounds of damage: in each, one damage of every kind (or several) at places that have nothing to do with one another, spread over
-// the directories of a chain of layers; then verify must find each, by its name, and nothing else.
+// Rounds of damage: in each, one or several damages of every kind at places that have nothing to do with one another, spread
+// over the directories of a chain of layers; then verify must find each, by its name, and nothing else.
 
 import { type Damage, type DamageKind, type Damager, damageKinds } from './damage.js';
 import { Random } from './random.js';

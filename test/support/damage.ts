@@ -132,11 +132,14 @@ export class Damager {
       const one = random.pick(all);
       entry = may(one) ? one : undefined;
     }
-    const candidates = entry === undefined ? all.filter(may) : [entry];
-    if (candidates.length === 0) {
-      return undefined;
+    if (entry === undefined) {
+      const candidates = all.filter(may);
+      if (candidates.length === 0) {
+        return undefined;
+      }
+      entry = random.pick(candidates);
     }
-    const { path, paths = [[path]], changes, undo } = this.#plan(kind, random, candidates);
+    const { path, paths = [[path]], changes, undo } = this.#plan(kind, random, entry);
     await this.#change(changes);
     return {
       kind,
@@ -245,8 +248,7 @@ export class Damager {
     return `${user ? 'user' : 'trusted'}.overlay.opaque`;
   }
 
-  #plan(kind: DamageKind, random: Random, candidates: readonly TreeEntry[]): Plan {
-    const entry = random.pick(candidates);
+  #plan(kind: DamageKind, random: Random, entry: TreeEntry): Plan {
     const at = `/${entry.path}`;
     // Beside the directory, on the same file system.
     this.#stashes++;
