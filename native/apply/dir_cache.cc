@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "apply/name.h"
@@ -43,31 +44,37 @@ DirRef DirCache::find(NodeId id) {
   return slot->second.directory;
 }
 
-void DirCache::insert(NodeId id, DirRef directory) {
+DirRef DirCache::insert(NodeId id, DirRef directory) {
   auto [slot, is_new] = slots_.try_emplace(id);
-  slot->second.directory = std::move(directory);
-  if (id == kRootNode) return;
+  DirRef gone = std::exchange(slot->second.directory, std::move(directory));
+  if (id == kRootNode) return gone;
   if (!is_new) {
     uses_.splice(uses_.begin(), uses_, slot->second.use);
-    return;
+    return gone;
   }
   uses_.push_front(id);
   slot->second.use = uses_.begin();
   if (uses_.size() > capacity_) {
-    slots_.erase(uses_.back());
+    const auto last = slots_.find(uses_.back());
+    gone = std::move(last->second.directory);
+    slots_.erase(last);
     uses_.pop_back();
   }
+  return gone;
 }
 
 void DirCache::put(NodeId id, DirRef directory) {
+  DirRef gone;
   const std::lock_guard lock(mutex_);
-  insert(id, std::move(directory));
+  gone = insert(id, std::move(directory));
 }
 
 void DirCache::erase(NodeId id) {
+  DirRef gone;
   const std::lock_guard lock(mutex_);
   const auto slot = slots_.find(id);
   if (slot == slots_.end() || id == kRootNode) return;
+  gone = std::move(slot->second.directory);
   uses_.erase(slot->second.use);
   slots_.erase(slot);
 }

@@ -45,7 +45,8 @@ class DirCache {
     std::list<NodeId>::iterator use;
   };
   DirRef find(NodeId id);  // both with mutex_ held
-  void insert(NodeId id, DirRef directory);
+  // Gives back what had to go, to be closed when the mutex is free again.
+  [[nodiscard]] DirRef insert(NodeId id, DirRef directory);
 
   const size_t capacity_;
   std::mutex mutex_;

@@ -314,10 +314,10 @@ void LayerPass::hash_slab() {
                  [self = shared_from_this(), slab = slab_] { self->drain_done(false, {}); });
 }
 
-void LayerPass::post_drain(bool is_write, Task task) {
+void LayerPass::post_drain(bool is_write, Task task, Scheduler::Place place) {
   outstanding_.fetch_add(1);
   if (is_write) writes_.fetch_add(1);
-  Scheduler::instance().post(options_.group, TaskClass::kDrain, std::move(task));
+  Scheduler::instance().post_to(place, options_.group, std::move(task));
 }
 
 void LayerPass::post_write(Strand& strand, Task task) {

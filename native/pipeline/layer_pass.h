@@ -112,7 +112,7 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   Status check_storable(NodeId id) const;
   Status carry_out_dry(const PlanStep& step);
   Result<DirRef> parent_directory(NodeId id);
-  void post_drain(bool is_write, Task task);
+  void post_drain(bool is_write, Task task, Scheduler::Place place = nullptr);
   void post_write(Strand& strand, Task task);
   void drain_done(bool is_write, Status status);
   void end();

@@ -280,6 +280,7 @@ void LayerPass::flush_batch() {
     batch_.reset();
     return;
   }
+  const DirHandle* const place = batch_->place();
   auto write = [self = shared_from_this(),
                 batch = std::shared_ptr<WriteBatch>(std::move(batch_))]() mutable {
     const auto start = Clock::now();
@@ -294,7 +295,7 @@ void LayerPass::flush_batch() {
     write();
     return;
   }
-  post_drain(true, std::move(write));
+  post_drain(true, std::move(write), place);
 }
 
 // Hardlinks wait until everything is written that they may link to, and nothing waits for them.

@@ -1,19 +1,34 @@
 #include "pipeline/scheduler.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 
+#include "base/unique_fd.h"
 #include "pipeline/cpu_count.h"
 
 namespace ociunpack {
 namespace {
 
 thread_local bool is_worker = false;
+
+// Makes the process's table of descriptors as large as open directories may want it. The kernel
+// doubles it as it fills and waits for an RCU grace period each time, since threads share it: some
+// 10 ms, in which the decode strand would stand still.
+void grow_descriptor_table() {
+  constexpr rlim_t kWanted = 2048;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < 2) return;
+  const UniqueFd any(::open("/", O_PATH | O_CLOEXEC));
+  const int last = static_cast<int>(std::min(limit.rlim_cur, kWanted)) - 1;
+  const UniqueFd high(::fcntl(any.get(), F_DUPFD_CLOEXEC, last));
+}
 
 std::mutex users_mutex;
 unsigned users = 0;
@@ -64,8 +79,12 @@ void Scheduler::post(const GroupRef& group, TaskClass task_class, Task task, uin
   enqueue(group, task_class, std::move(task), weight, true);
 }
 
+void Scheduler::post_to(Place place, const GroupRef& group, Task task) {
+  enqueue(group, TaskClass::kDrain, std::move(task), 0, true, place);
+}
+
 void Scheduler::enqueue(const GroupRef& group, TaskClass task_class, Task task, uint64_t weight,
-                        bool counted) {
+                        bool counted, Place place) {
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
@@ -74,7 +93,7 @@ void Scheduler::enqueue(const GroupRef& group, TaskClass task_class, Task task, 
       group->decodes_.push_back({weight, sequence_++, std::move(task)});
       std::push_heap(group->decodes_.begin(), group->decodes_.end());
     } else {
-      group->drains_.push_back({std::move(task), counted});
+      group->drains_.push_back({std::move(task), counted, place});
       if (counted) group->drain_backlog_.fetch_add(1, std::memory_order_relaxed);
     }
     if (!group->listed_) {
@@ -122,22 +141,38 @@ Scheduler::GroupRef Scheduler::runnable_group() {
   return nullptr;
 }
 
-Task Scheduler::pick(Group& group) {
-  Task task;
+// The first of the drains that would meet no other in its place; their number if there is none near
+// the front.
+size_t Scheduler::Group::uncrowded() const {
+  constexpr size_t kLookAt = 32;
+  const size_t end = std::min(drains_.size(), kLookAt);
+  for (size_t i = 0; i < end; i++) {
+    const Place place = drains_[i].place;
+    if (place == nullptr || std::find(busy_.begin(), busy_.end(), place) == busy_.end()) return i;
+  }
+  return drains_.size();
+}
+
+Scheduler::Picked Scheduler::pick(Group& group) {
+  Picked picked;
+  size_t drain = group.uncrowded();
+  const bool crowded = drain == group.drains_.size();
+  if (crowded) drain = 0;
   // Decode first, since everything else waits for it, until the drains lie so far behind that slabs
   // would fall out of the cache and the memory budget fill up.
-  const bool decode = !group.decodes_.empty() &&
-                      (group.drains_.empty() || group.drain_backlog() <= group.high_water());
+  const size_t mark = crowded ? group.crowd_mark() : group.high_water();
+  const bool decode =
+      !group.decodes_.empty() && (group.drains_.empty() || group.drain_backlog() <= mark);
   if (decode) {
     std::pop_heap(group.decodes_.begin(), group.decodes_.end());
-    task = std::move(group.decodes_.back().task);
+    picked.task = std::move(group.decodes_.back().task);
     group.decodes_.pop_back();
   } else {
-    if (group.drains_.front().counted) {
-      group.drain_backlog_.fetch_sub(1, std::memory_order_relaxed);
-    }
-    task = std::move(group.drains_.front().task);
-    group.drains_.pop_front();
+    Group::Drain& chosen = group.drains_[drain];
+    if (chosen.counted) group.drain_backlog_.fetch_sub(1, std::memory_order_relaxed);
+    picked = {std::move(chosen.task), chosen.place};
+    group.drains_.erase(group.drains_.begin() + static_cast<ptrdiff_t>(drain));
+    if (picked.place != nullptr) group.busy_.push_back(picked.place);
   }
   if (!group.has_pending()) {
     group.listed_ = false;
@@ -145,7 +180,7 @@ Task Scheduler::pick(Group& group) {
                                     [&](const GroupRef& other) { return other.get() == &group; });
     pending_.erase(place);
   }
-  return task;
+  return picked;
 }
 
 void* Scheduler::worker_entry(void* argument) {
@@ -164,6 +199,8 @@ void Scheduler::run_worker(unsigned number) {
   const bool own_umask = ::unshare(CLONE_FS) == 0;
   if (own_umask) ::umask(0);
 
+  if (number == 1) grow_descriptor_table();  // while the first one has begun to work
+
   std::unique_lock lock(mutex_);
   if (!own_umask) umask_private_.store(false, std::memory_order_release);
   ready_++;
@@ -176,7 +213,7 @@ void Scheduler::run_worker(unsigned number) {
       sleeping_--;
       continue;
     }
-    Task task = pick(*group);
+    auto [task, place] = pick(*group);
     group->running_++;
     // Wake-ups are chained: whoever takes a task sees to it that the next one is taken too.
     bool wake = false;
@@ -190,6 +227,9 @@ void Scheduler::run_worker(unsigned number) {
     task.reset();  // what it held is gone before the group may count it as done
     lock.lock();
     group->running_--;
+    if (place != nullptr) {
+      group->busy_.erase(std::find(group->busy_.begin(), group->busy_.end(), place));
+    }
   }
 }
 

@@ -27,6 +27,10 @@ enum class TaskClass : uint8_t { kDrain, kDecode };
 class Scheduler {
  public:
   static constexpr unsigned kMaxWorkers = 64;
+  // Where a drain writes, if most of it goes to one place: the directory. Two that create in the
+  // same directory at once wait for each other in the kernel (i_rwsem), spinning: such a task comes
+  // after what waits beside it, while another one of its place runs. Only compared.
+  using Place = const void*;
   // Tasks that one slab gives to the drains: its hash and its batch of writes.
   static constexpr size_t kDrainTasksPerSlab = 2;
   // Group::flood_mark() is at least this: 64 slabs, 16 MiB.
@@ -41,6 +45,9 @@ class Scheduler {
     // More drain work than this waiting: drains go before decodes. Two slabs' worth for each
     // worker.
     size_t high_water() const { return size_t{2} * kDrainTasksPerSlab * concurrency_; }
+    // Writers to a place that another one writes to give way to decodes until more than this waits:
+    // what lies further behind has left the caches.
+    size_t crowd_mark() const { return std::min(4 * high_water(), flood_mark()); }
     // More than this waiting: no decodes, even where a worker has nothing else to do. One strand
     // that is slower than all decoding (a large file on a slow disk) would gather the whole memory
     // budget behind it, and win nothing.
@@ -53,6 +60,7 @@ class Scheduler {
     struct Drain {
       Task task;
       bool counted;  // in drain_backlog_; strands and hash queues count for themselves
+      Place place;
     };
     struct Decode {
       uint64_t weight;
@@ -63,6 +71,7 @@ class Scheduler {
       }
     };
     explicit Group(unsigned concurrency) : concurrency_(concurrency) {}
+    size_t uncrowded() const;
     bool has_pending() const { return !drains_.empty() || !decodes_.empty(); }
     bool runnable() const {
       return running_ < concurrency_ &&
@@ -73,6 +82,7 @@ class Scheduler {
     std::atomic<size_t> drain_backlog_{0};
     // Guarded by the scheduler's mutex.
     unsigned running_ = 0;
+    std::vector<Place> busy_;      // places of the drains that run
     bool listed_ = false;          // in Scheduler::pending_
     std::deque<Drain> drains_;     // in order
     std::vector<Decode> decodes_;  // a heap: heaviest first, then in order
@@ -100,6 +110,8 @@ class Scheduler {
   // Queues a task; any thread. Heavier decodes go first (weight: compressed bytes of the layer).
   // While the scheduler is shutting down the task is destroyed unrun.
   void post(const GroupRef& group, TaskClass task_class, Task task, uint64_t weight = 0);
+  // Queues a drain that writes to `place` (null: nowhere in particular).
+  void post_to(Place place, const GroupRef& group, Task task);
 
   // Destroys what is queued, waits for the tasks that run, joins the workers. Idempotent; not from
   // a worker. A later make_group() starts anew; posts in between are destroyed.
@@ -125,14 +137,19 @@ class Scheduler {
     pthread_t thread;
   };
 
+  struct Picked {
+    Task task;
+    Place place = nullptr;
+  };
+
   void enqueue(const GroupRef& group, TaskClass task_class, Task task, uint64_t weight,
-               bool counted);
+               bool counted, Place place = nullptr);
 
   // All of these hold mutex_.
   int start_worker();  // 0 or the errno of pthread_create(3)
   bool has_runnable() const;
   GroupRef runnable_group();
-  Task pick(Group& group);
+  Picked pick(Group& group);
 
   static void* worker_entry(void* worker);
   void run_worker(unsigned number);

@@ -2,7 +2,18 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 namespace ociunpack {
+
+const DirHandle* WriteBatch::place() const {
+  if (ops_.empty()) return nullptr;
+  const DirHandle* middle = ops_[ops_.size() / 2].directory.get();
+  const auto there = std::count_if(ops_.begin(), ops_.end(), [middle](const CreateOp& op) {
+    return op.directory.get() == middle;
+  });
+  return static_cast<size_t>(there) > ops_.size() / 2 ? middle : nullptr;
+}
 
 Status WriteBatch::run(const ApplyContext& context, const std::atomic<bool>& stop) const {
   for (const CreateOp& op : ops_) {

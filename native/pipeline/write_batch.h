@@ -49,6 +49,8 @@ class WriteBatch {
   }
   size_t piece_count() const { return pieces_.size(); }
   bool empty() const { return ops_.empty(); }
+  // The directory that most of it goes to (what comes in a row goes to one mostly); or null.
+  const DirHandle* place() const;
 
   // Creates everything, in order. Any thread; stops early (without an error) when `stop` is set.
   Status run(const ApplyContext& context, const std::atomic<bool>& stop) const;

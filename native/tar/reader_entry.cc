@@ -33,11 +33,7 @@ Status TarReader::begin_entry(const uint8_t* block, EntryType type, char type_fl
   }
   const bool has_fields = has_pax_ || !globals_.empty();
   if (has_fields) {
-    if (globals_.empty()) {
-      pax_.clear();
-    } else {
-      pax_ = globals_.fields();
-    }
+    if (!globals_.empty()) pax_ = globals_.fields();  // else empty, since the last entry's end
     if (has_pax_) OCIUNPACK_TRY(parse_pax(pax_bytes_, PaxKind::kEntry, limits_, &pax_));
     entry_.xattrs.assign(pax_.xattrs.begin(), pax_.xattrs.end());
   } else {

@@ -9,6 +9,7 @@
 #include <array>
 #include <chrono>
 #include <latch>
+#include <mutex>
 #include <semaphore>
 #include <string>
 #include <thread>
@@ -149,6 +150,77 @@ TEST(scheduler_drains_first_above_the_high_water_mark) {
   gate.open.release();
   done.wait();
   CHECK_EQ(order, "..D" + std::string(high, '.'));
+}
+
+// Two workers: one is in `here`, the other is held while tasks are queued.
+struct CrowdedPlace {
+  Scheduler scheduler;
+  Scheduler::GroupRef group = scheduler.make_group(2).value();
+  int here = 0, elsewhere = 0;
+  Gate inside, other;
+  std::mutex mutex;
+  std::string order;
+  CrowdedPlace() {
+    scheduler.post_to(&here, group, inside.task());
+    inside.entered.acquire();
+    scheduler.post(group, kDrain, other.task());
+    other.entered.acquire();
+  }
+  auto note(char name, std::latch* done) {
+    return [this, name, done] {
+      {
+        const std::lock_guard lock(mutex);
+        order += name;
+      }
+      done->count_down();
+    };
+  }
+};
+
+TEST(scheduler_lets_a_writer_to_a_busy_place_wait_for_what_is_beside_it) {
+  CrowdedPlace crowd;
+  std::latch done(4);
+  crowd.scheduler.post_to(&crowd.here, crowd.group, crowd.note('h', &done));
+  crowd.scheduler.post_to(&crowd.elsewhere, crowd.group, crowd.note('e', &done));
+  crowd.scheduler.post(crowd.group, kDrain, crowd.note('n', &done));
+  crowd.scheduler.post(crowd.group, kDecode, crowd.note('D', &done));
+  crowd.other.open.release();
+  done.wait();  // the one in the same place too: better two in it than an idle worker
+  CHECK_EQ(crowd.order, "Denh");
+  crowd.inside.open.release();
+}
+
+TEST(scheduler_decodes_up_to_the_crowd_mark_before_two_write_to_one_place) {
+  CrowdedPlace crowd;
+  const size_t waiting = crowd.group->crowd_mark() + 1;
+  CHECK(waiting > crowd.group->high_water() + 1);
+  std::latch done(static_cast<ptrdiff_t>(waiting) + 1);
+  for (size_t i = 0; i < waiting; i++) {
+    crowd.scheduler.post_to(&crowd.here, crowd.group, crowd.note('.', &done));
+  }
+  crowd.scheduler.post(crowd.group, kDecode, crowd.note('D', &done));
+  crowd.other.open.release();
+  done.wait();
+  CHECK_EQ(crowd.order, ".D" + std::string(waiting - 1, '.'));
+  crowd.inside.open.release();
+}
+
+TEST(scheduler_frees_a_place_when_its_writer_ends) {
+  CrowdedPlace crowd;
+  Gate again;
+  std::latch ended(1);
+  crowd.scheduler.post(crowd.group, kDrain, crowd.note('x', &ended));
+  crowd.inside.open.release();  // its worker takes x
+  ended.wait();
+  std::latch done(2);
+  crowd.scheduler.post_to(&crowd.elsewhere, crowd.group, again.task());
+  again.entered.acquire();
+  crowd.scheduler.post_to(&crowd.here, crowd.group, crowd.note('h', &done));
+  crowd.scheduler.post(crowd.group, kDrain, crowd.note('n', &done));
+  crowd.other.open.release();
+  done.wait();
+  CHECK_EQ(crowd.order, "xhn");
+  again.open.release();
 }
 
 TEST(scheduler_counts_the_queue_of_a_strand_as_backlog) {
