@@ -18,6 +18,7 @@ const wanted = [
   'SECURITY.md',
   'binding.gyp',
   'dist/cli/main.js',
+  'dist/cli/licenses.txt',
   'dist/index.js',
   'dist/index.d.ts',
   'dist/native/binding.d.ts',

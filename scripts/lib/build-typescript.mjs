@@ -1,7 +1,8 @@
-// Compiles src/ to dist/ when it is stale.
+// Compiles src/ to dist/ when it is stale, and bundles the command.
 
 import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { bundleCommand, bundleDirectory } from './bundle-command.mjs';
 import { root, runQuietly } from './process.mjs';
 import { filesBelow, hashOf, isFresh, writeStamp } from './stamp.mjs';
 
@@ -15,7 +16,8 @@ export async function buildTypeScript() {
     return false; // the packed package, which has dist/ and not src/
   }
   const sources = filesBelow(['src']);
-  const hash = hashOf([...sources, 'tsconfig.json', 'package-lock.json']);
+  const builders = ['tsconfig.json', 'package-lock.json', 'scripts/lib/bundle-command.mjs'];
+  const hash = hashOf([...sources, ...builders]);
   if (isFresh(stamp, hash) && existsSync(join(root, 'dist/index.js'))) {
     return false;
   }
@@ -27,9 +29,12 @@ export async function buildTypeScript() {
     '--pretty',
     'false',
   ]);
-  const outputs = new Set([stamp]);
+  const outputs = new Set([stamp, ...(await bundleCommand())]);
   for (const source of sources) {
     const output = source.replace(/^src/, 'dist');
+    if (output.startsWith(`${bundleDirectory}/`)) {
+      continue; // is in the bundle
+    }
     if (source.endsWith('.ts') && !source.endsWith('.d.ts')) {
       outputs.add(output.replace(/\.ts$/, '.js')).add(output.replace(/\.ts$/, '.d.ts'));
     } else {

@@ -3,10 +3,10 @@
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { Tolerance } from '../demo/tree.js';
+import { packageRoot } from '../package-root.js';
 import type { Absence, Contender, ContenderKind, Place } from './contender.js';
 import type { JavaScriptTask } from './javascript-child.js';
 import { viewLayers } from './layered-view.js';
-import { packageRoot } from './native-tool.js';
 import { runProcess } from './process.js';
 
 interface Variant {

@@ -2,10 +2,7 @@
 
 import { accessSync, chmodSync, constants, copyFileSync, existsSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-
-/** The root of this package; dist/bench/ and src/bench/ are equally deep. */
-export const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+import { packageRoot } from '../package-root.js';
 
 const name = 'bench_floor';
 let found: string | undefined;

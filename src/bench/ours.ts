@@ -15,10 +15,10 @@ import {
   version,
 } from '../index.js';
 import { removeTree } from '../native/index.js';
+import { packageRoot } from '../package-root.js';
 import type { Contender, UnpackFacts } from './contender.js';
 import type { BenchImage } from './image.js';
 import { viewDirectory } from './layered-view.js';
-import { packageRoot } from './native-tool.js';
 import { runProcess } from './process.js';
 
 /** How this process may unpack. */

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { lstat, readdir, readlink } from 'node:fs/promises';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { packageRoot } from '../package-root.js';
 import { type DemoEntry, type DemoLayer, directory } from './entry.js';
 
 /**
@@ -79,8 +79,7 @@ function npmDirectory(prefix: string): string | undefined {
 
 /** The node_modules that this package is developed with, or is installed into. */
 function nodeModulesDirectory(): string | undefined {
-  const own = fileURLToPath(new URL('../..', import.meta.url));
-  const candidates = [path.join(own, 'node_modules'), path.dirname(own.replace(/\/$/, ''))];
+  const candidates = [path.join(packageRoot, 'node_modules'), path.dirname(packageRoot)];
   return candidates.find((place) => path.basename(place) === 'node_modules' && hasEntries(place));
 }
 

@@ -3,12 +3,10 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { UnpackError } from '../errors.js';
+import { packageRoot } from '../package-root.js';
 import type { Binding } from './binding.js';
 
-// dist/native/ and src/native/ are equally deep.
-const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const require = createRequire(import.meta.url);
 
 /** Where the addon may lie, the first choice first. */

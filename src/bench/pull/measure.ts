@@ -3,9 +3,9 @@
 
 import { cp, mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { UnpackError, type UnpackErrorCode, version } from '../../index.js';
 import { removeTree } from '../../native/index.js';
+import { packageRoot } from '../../package-root.js';
 import { type BenchHost, describeHost } from '../host.js';
 import { ContainerdDaemon } from '../peers/containerd-daemon.js';
 import { runProcess, type Usage, versionOf, which } from '../process.js';
@@ -73,7 +73,7 @@ export interface PullBenchReport {
   results: PullResult[];
 }
 
-const main = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
+const main = path.join(packageRoot, 'dist/cli/main.js');
 /** Of a daemon that came with the host: its default. */
 const daemonUnpacks = undefined;
 
