@@ -58,7 +58,8 @@ export class RunContext {
     if (options.json) {
       this.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
     } else if (!options.quiet) {
-      this.stdout.write(`${[text()].flat().join('\n')}\n`);
+      const shown = text();
+      this.stdout.write(`${typeof shown === 'string' ? shown : shown.join('\n')}\n`);
     }
   }
 

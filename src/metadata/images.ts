@@ -57,6 +57,11 @@ export class ImageStore {
     return this.#records.list(filters);
   }
 
+  /** All names, in order. */
+  names(): string[] {
+    return this.#records.ids();
+  }
+
   /** @throws UnpackError `ERR_STORE_EXISTS` */
   create(image: { name: string; target: Descriptor; labels?: Labels }): Image {
     const now = Date.now();

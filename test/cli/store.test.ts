@@ -92,6 +92,8 @@ describe.skipIf(!isRoot)('the store', () => {
       );
       expect(images.map(({ name }) => name)).toEqual(['app:1']);
       expect((await run('images', 'ls', '-q')).stdout).toBe('app:1\n');
+      expect((await run('images', 'ls', '-q', 'name==app:1')).stdout).toBe('app:1\n');
+      expect((await run('images', 'ls', '-q', 'name==other')).stdout).toBe('');
       expect((await run('images')).stdout).toContain('app:1');
       expect(await json(run('content', 'ls', '--json'))).toHaveLength(4);
       const snapshots: { name: string; parent?: string }[] = await json(

@@ -51,6 +51,7 @@ describe.skipIf(!isRoot)('import', () => {
           expect(report.layers.map(({ status }) => status)).toEqual(Array(3).fill('unpacked'));
           expect(report.blobs).toMatchObject({ written: 5, present: 0 });
           expect(store.images.list().map(({ name }) => name)).toEqual(['test:1']);
+          expect(store.images.names()).toEqual(['test:1']);
           const diffIDs = report.layers.map(({ diffID }) => diffID);
           expect(report.layers.map(({ chainID }) => chainID)).toEqual(chainIDs(diffIDs));
 

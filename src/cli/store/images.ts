@@ -7,7 +7,7 @@ import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { unpackStoredCommand } from './import.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
-import { ago, listing } from './tables.js';
+import { ago, listing, quietLines } from './tables.js';
 
 /** The command. */
 export const imagesCommand: CommandFactory = (context) =>
@@ -27,10 +27,15 @@ function list(context: RunContext): Command {
     .argument('[filter...]', 'e.g. name~=debian, target.digest==sha256:..., labels.team==web')
     .addHelpText('after', '\nExample:\n  $ oci-unpack images ls --json | jq -r .[].name')
     .action(async (filters: string[], given: StoreArguments) => {
-      const images = await withStore(given, 'read', (store) => store.images.list(filters));
       if (given.quiet && !given.json) {
-        context.stdout.write(images.map(({ name }) => `${printable(name)}\n`).join(''));
+        const names = await withStore(given, 'read', ({ images }) =>
+          filters.length > 0 ? images.list(filters).map(({ name }) => name) : images.names(),
+        );
+        context.stdout.write(quietLines(names));
+        return;
       }
+      const images = await withStore(given, 'read', (store) => store.images.list(filters));
+      const now = Date.now();
       context.print(given, images, () =>
         listing(
           context,
@@ -38,7 +43,7 @@ function list(context: RunContext): Command {
           images.map(({ name, target, updatedAt }) => [
             name,
             shortDigest(target.digest),
-            ago(updatedAt),
+            ago(updatedAt, now),
           ]),
         ),
       );

@@ -26,9 +26,13 @@ export function listing(
 ): string[] {
   // Almost always it is, and to look once at all of a long list takes a fifth of looking at each cell.
   const isPlain = isPrintable(rows.map((row) => row.join('')).join(''));
-  const cells = [columns.map(({ head }) => head)];
+  const most = columns.map((column) => column.most ?? Number.POSITIVE_INFINITY);
+  const cells: (readonly string[])[] = [columns.map(({ head }) => head)];
   for (const row of rows) {
-    cells.push(row.map((cell, at) => shorten(isPlain ? cell : printable(cell), columns[at]?.most)));
+    const isShown = isPlain && row.every((cell, at) => cell.length <= (most[at] as number));
+    cells.push(
+      isShown ? row : row.map((cell, at) => shorten(isPlain ? cell : printable(cell), most[at])),
+    );
   }
   const lines = tableLines(
     cells,
@@ -39,6 +43,13 @@ export function listing(
   }
   lines[0] = context.style.bold(lines[0] as string);
   return lines;
+}
+
+/** One name in each line, for `--quiet`. */
+export function quietLines(names: readonly string[]): string {
+  // As in listing: once for all.
+  const shown = isPrintable(names.join('')) ? names : names.map(printable);
+  return shown.length === 0 ? '' : `${shown.join('\n')}\n`;
 }
 
 /** Cuts the middle out, since the ends tell names apart. */
