@@ -208,6 +208,20 @@ describe.skipIf(!isRoot)('the store', () => {
     });
   });
 
+  it.each([['verify'], ['verify', '--repair'], ['gc', '--dry-run'], ['why', 'sha256:00']])(
+    'does not judge what is not there: %s %s',
+    async (...command) => {
+      await withScratch(async (scratch) => {
+        const root = path.join(scratch, 'mistyped');
+        const { code, stdout, stderr } = await runCommand([...command, '--json', '--root', root]);
+        expect(code).toBe(1);
+        expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'ERR_NOT_FOUND', path: root } });
+        expect(stderr).toContain('--root');
+        expect(existsSync(root)).toBe(false);
+      });
+    },
+  );
+
   it('has nothing to list where there is none yet', async () => {
     await withScratch(async (scratch) => {
       const root = path.join(scratch, 'none');

@@ -15,7 +15,7 @@ export function gcCommand(context: RunContext): Command {
     .addHelpText('after', '\nExample:\n  $ oci-unpack gc --dry-run')
     .action(async (given: StoreArguments & { dryRun?: boolean }) => {
       const { dryRun } = given;
-      const report = await withStore(given, dryRun ? 'read' : 'write', (store) =>
+      const report = await withStore(given, dryRun ? 'judge' : 'write', (store) =>
         store.gc({ dryRun }),
       );
       context.print(given, report, () => {
@@ -43,7 +43,7 @@ export function whyCommand(context: RunContext): Command {
     .argument('<snapshot|blob>', 'key of a snapshot, or digest of a blob')
     .addHelpText('after', '\nExample:\n  $ oci-unpack why sha256:...')
     .action(async (id: string, given: StoreArguments) => {
-      const chains = await withStore(given, 'read', (store) => store.why(id));
+      const chains = await withStore(given, 'judge', (store) => store.why(id));
       context.print(given, chains, () =>
         chains.length === 0
           ? `nothing keeps ${printable(shortKey(id))}: gc would remove it`

@@ -1,8 +1,9 @@
 // What the commands of the store have in common: their options, and the store while a command runs.
 
-import { existsSync } from 'node:fs';
+import { accessSync, existsSync } from 'node:fs';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
+import { UnpackError } from '../../errors.js';
 import type { SnapshotterKind, Store, StoreDurability } from '../../index.js';
 import { snapshotterKinds } from '../../snapshots/snapshotter.js';
 import { storeDurabilities } from '../../store/context.js';
@@ -41,12 +42,20 @@ export function addUnpackStoreOptions(command: Command): Command {
 }
 
 /**
- * Runs `work` with the store and closes it. `read`: for reading, unless there is none yet, which is then made: an empty
- * store is not an error.
+ * How a command opens the store. `read`: for reading, unless there is none yet, which is then made: an empty store is not
+ * an error. `judge`, `repair`: for reading and for writing where there is one: one that is made at a mistyped path would
+ * be said to be in order.
+ */
+export type StoreAccess = 'read' | 'write' | 'judge' | 'repair';
+
+/**
+ * Runs `work` with the store and closes it.
+ *
+ * @throws UnpackError `ERR_NOT_FOUND` for none to `judge` or `repair`
  */
 export async function withStore<T>(
   given: StoreArguments,
-  access: 'read' | 'write',
+  access: StoreAccess,
   work: (store: Store) => Promise<T> | T,
 ): Promise<T> {
   const store = await openStore(given, access);
@@ -57,15 +66,34 @@ export async function withStore<T>(
   }
 }
 
-/** The store that the arguments name; `access` as for {@link withStore}. */
-export async function openStore(given: StoreArguments, access: 'read' | 'write'): Promise<Store> {
+/** The store that the arguments name. @throws as {@link withStore} */
+export async function openStore(given: StoreArguments, access: StoreAccess): Promise<Store> {
   const { defaultStoreRoot, Store } = await import('../../store/store.js');
   const root = given.root ?? defaultStoreRoot();
-  const exists = existsSync(path.join(root, 'metadata', 'data.mdb'));
+  const exists = existsSync(dataFile(root));
+  if (access === 'judge' || access === 'repair') {
+    requireStore(root);
+  }
   return Store.open(root, {
     namespace: given.namespace,
     kind: given.snapshotter,
     durability: given.durability,
-    readOnly: access === 'read' && exists,
+    readOnly: exists && (access === 'read' || access === 'judge'),
   });
+}
+
+function requireStore(root: string): void {
+  try {
+    accessSync(dataFile(root));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      throw UnpackError.fromSystem(error);
+    }
+    const problem = 'there is no store; name its directory with --root';
+    throw new UnpackError('ERR_NOT_FOUND', `${root}: ${problem}`, { path: root });
+  }
+}
+
+function dataFile(root: string): string {
+  return path.join(root, 'metadata', 'data.mdb');
 }

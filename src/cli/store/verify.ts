@@ -104,7 +104,7 @@ function verifyOwn(
   watch: Watch,
 ): Promise<VerifyReport> {
   const { deep, repair, dryRun } = given;
-  return withStore(given, repair && !dryRun ? 'write' : 'read', (store) =>
+  return withStore(given, repair && !dryRun ? 'repair' : 'judge', (store) =>
     store.verify({ images, deep, repair, dryRun, ...watch }),
   );
 }
