@@ -19,6 +19,7 @@ const wanted = [
   'binding.gyp',
   'dist/cli/main.js',
   'dist/cli/licenses.txt',
+  'dist/cli/package.json',
   'dist/index.js',
   'dist/index.d.ts',
   'dist/native/binding.d.ts',

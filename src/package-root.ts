@@ -1,15 +1,12 @@
 // Where this package is.
 
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The nearest directory above this code with a `package.json`: the command is bundled, and lies deeper than its modules. */
-export const packageRoot: string = find(path.dirname(fileURLToPath(import.meta.url)));
+/** The directory that has `dist/` or `src/`, in which this code lies: how deep is different in the bundle of the command. */
+export const packageRoot: string = above(path.dirname(fileURLToPath(import.meta.url)));
 
-function find(directory: string): string {
+function above(directory: string): string {
   const parent = path.dirname(directory);
-  return parent === directory || existsSync(path.join(directory, 'package.json'))
-    ? directory
-    : find(parent);
+  return ['dist', 'src', ''].includes(path.basename(directory)) ? parent : above(parent);
 }

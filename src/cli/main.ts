@@ -20,5 +20,7 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const code = await run(process.argv.slice(2));
-process.exitCode ||= code;
+// Not by await: in the bundle this is a CommonJS module.
+run(process.argv.slice(2)).then((code) => {
+  process.exitCode ||= code;
+});
