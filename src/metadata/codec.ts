@@ -44,7 +44,12 @@ export function encodeLabels(labels: Labels): FlatLabels {
   return flat;
 }
 
+const noLabels: Labels = Object.freeze({});
+
 export function decodeLabels(flat: unknown): Labels {
+  if ((flat as FlatLabels).length === 0) {
+    return noLabels;
+  }
   const labels: Record<string, string> = {};
   const pairs = flat as FlatLabels;
   for (let at = 0; at + 1 < pairs.length; at += 2) {
