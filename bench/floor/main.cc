@@ -1,6 +1,6 @@
 // The native part of the bench: `floor DEST PATH OFFSET LENGTH [PATH OFFSET LENGTH]...` measures
 // the floor of an image and prints it as JSON; `run -- COMMAND...` runs a command and writes what
-// it used as JSON to descriptor 3.
+// it used as JSON to descriptor 3; `throttle HOST PORT RATE` is a network of that speed.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -9,6 +9,7 @@
 #include "floor/floor.h"
 #include "floor/micro.h"
 #include "floor/run_child.h"
+#include "floor/throttle.h"
 
 namespace ociunpack::bench {
 namespace {
@@ -52,7 +53,8 @@ int usage() {
   std::fprintf(stderr,
                "usage: floor DEST PATH OFFSET LENGTH [PATH OFFSET LENGTH]...\n"
                "       micro DIR RUNS PATH OFFSET LENGTH\n"
-               "       run -- COMMAND [ARGUMENT]...\n");
+               "       run -- COMMAND [ARGUMENT]...\n"
+               "       throttle HOST PORT RATE\n");
   return 2;
 }
 
@@ -109,6 +111,10 @@ int run(int count, char** arguments) {
     return run_floor(count - 2, arguments + 2);
   }
   if (count == 7 && std::strcmp(arguments[1], "micro") == 0) return run_micro(arguments + 2);
+  if (count == 5 && std::strcmp(arguments[1], "throttle") == 0) {
+    const double rate = std::strtod(arguments[4], nullptr);
+    if (rate > 0) return run_throttle(arguments[2], arguments[3], rate);
+  }
   return usage();
 }
 

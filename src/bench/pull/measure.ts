@@ -145,7 +145,8 @@ class PullBench {
   async #measure(rate: number): Promise<PullRow[]> {
     const { hostname, port, host } = this.#url;
     const target = { host: hostname, port: Number(port || 80) };
-    const throttle = rate === 0 ? undefined : await startThrottle(target, (rate * 1e6) / 8);
+    const throttle =
+      rate === 0 ? undefined : await startThrottle(target, (rate * 1e6) / 8, this.#scratch);
     const rows: PullRow[] = [
       { id: 'download', version, samples: [] },
       { id: 'unpack', version, samples: [] },
