@@ -1,5 +1,5 @@
 // A network gives a blob in small pieces; they are copied into a buffer, which is written to the blob's file when it is full,
-// while the next one fills. Two buffers for all of a download: what the HTTP client allocates is garbage at once.
+// while the next one fills. Three buffers do for a download, and then for the next; what the pieces came in is free at once.
 
 import type { ContentWriter } from '../content/index.js';
 
@@ -7,55 +7,61 @@ const bufferBytes = 1024 * 1024;
 
 export class GatheredWrites {
   readonly #writer: ContentWriter;
-  #filling: Buffer = Buffer.allocUnsafeSlow(bufferBytes);
-  #spare: Buffer | undefined;
+  readonly #spare: Buffer[];
+  #filling: Buffer | undefined;
   #filled = 0;
+  /** Full, and not begun to be written. */
+  readonly #full: Buffer[] = [];
   #writing: Promise<void> | undefined;
 
-  constructor(writer: ContentWriter) {
+  /** @param spare buffers that other downloads have used, and may use again */
+  constructor(writer: ContentWriter, spare: Buffer[]) {
     this.#writer = writer;
+    this.#spare = spare;
   }
 
-  /** Takes bytes. A promise: wait for it, both buffers are full; they may be used again then. One call at a time. */
+  /** Copies bytes. A promise: wait for it, the file is behind. */
   write(bytes: Uint8Array): Promise<void> | undefined {
     for (let at = 0; at < bytes.length; ) {
-      if (this.#filled === bufferBytes) {
-        const rest = bytes.subarray(at);
-        return this.#writing?.then(() => this.write(rest));
-      }
+      this.#filling ??= this.#spare.pop() ?? Buffer.allocUnsafeSlow(bufferBytes);
       const end = at + Math.min(bytes.length - at, bufferBytes - this.#filled);
       this.#filling.set(bytes.subarray(at, end), this.#filled);
       this.#filled += end - at;
       at = end;
-      if (this.#filled === bufferBytes && this.#writing === undefined) {
-        this.#begin();
+      if (this.#filled === bufferBytes) {
+        this.#full.push(this.#filling);
+        this.#filling = undefined;
+        this.#filled = 0;
+        this.#writing ??= this.#begin();
       }
     }
-    return undefined;
+    return this.#full.length > 0 ? this.#writing : undefined;
   }
 
   /** Writes what is held. */
   async flush(): Promise<void> {
-    while (this.#writing !== undefined || this.#filled > 0) {
-      if (this.#writing === undefined) {
-        this.#begin();
-      }
-      await this.#writing;
+    await this.#writing;
+    const rest = this.#filling;
+    if (rest !== undefined) {
+      this.#filling = undefined;
+      await this.#writer.write(rest.subarray(0, this.#filled));
+      this.#filled = 0;
+      this.#spare.push(rest);
     }
   }
 
-  #begin(): void {
-    const full = this.#filling;
-    const bytes = full.subarray(0, this.#filled);
-    this.#filling = this.#spare ?? Buffer.allocUnsafeSlow(bufferBytes);
-    this.#filled = 0;
-    this.#writing = this.#writer.write(bytes).then(() => {
-      this.#spare = full;
-      this.#writing = undefined;
-      if (this.#filled === bufferBytes) {
-        this.#begin();
-      }
-    });
-    this.#writing.catch(() => undefined); // who calls next is told
+  #begin(): Promise<void> {
+    const writing = this.#writeFull();
+    writing.catch(() => undefined); // who calls next is told
+    return writing;
+  }
+
+  /** Writes what is full, until nothing is. */
+  async #writeFull(): Promise<void> {
+    for (let full = this.#full.shift(); full !== undefined; full = this.#full.shift()) {
+      await this.#writer.write(full);
+      this.#spare.push(full);
+    }
+    this.#writing = undefined;
   }
 }

@@ -22,6 +22,8 @@ export interface LayerDownload {
     signal: AbortSignal,
     take: (bytes: Buffer) => Promise<void> | undefined,
   ) => Promise<void>;
+  /** Of downloads that have ended; see {@link GatheredWrites}. */
+  buffers: Buffer[];
   /** How many read at once. */
   slots: Slots;
   /** Stops it; the ingest stays. */
@@ -61,7 +63,7 @@ export async function downloadLayer(download: LayerDownload, job?: LayerJob): Pr
   const stop = new AbortController();
   const onAbort = () => stop.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
-  const file = new GatheredWrites(writer);
+  const file = new GatheredWrites(writer, download.buffers);
   let feed: JobFeed | undefined;
   try {
     throwIfAborted(signal);

@@ -29,7 +29,7 @@ const rangeBytes = 4 * 1024 * 1024;
 /** Connections for one blob, so that a server which gives a byte at a time comes to an end. */
 const mostConnections = 10_000;
 
-/** Takes bytes, which may change when its promise is kept, or it has returned without one; until then no more come. */
+/** Takes bytes, which it copies before it returns. A promise: no more come until it is kept. */
 export type TakeBytes = (bytes: Buffer) => Promise<void> | undefined;
 
 /**

@@ -4,8 +4,8 @@
 import type { Dispatcher } from 'undici';
 
 /**
- * Takes a piece, which must be copied or kept as it is. A promise: nothing more comes until it is kept. `enough`: the
- * rest is not wanted.
+ * Takes a piece, whose memory is used again: it is copied before this returns. A promise: nothing more comes until it is
+ * kept. `enough`: the rest is not wanted.
  */
 export type TakePiece = (piece: Buffer) => Promise<void> | 'enough' | undefined;
 
@@ -18,7 +18,7 @@ interface Reader {
 export class ResponseBody {
   readonly #controller: Dispatcher.DispatchController;
   #reader: Reader | undefined;
-  /** What has come before anybody read, or while who reads was busy. */
+  /** Copies of what has come before anybody read, or while who reads was busy. */
   #held: Buffer[] = [];
   #busy = false;
   #ended = false;
@@ -49,7 +49,7 @@ export class ResponseBody {
   /** A piece has come. */
   push(piece: Buffer): void {
     if (this.#reader === undefined || this.#busy || this.#held.length > 0) {
-      this.#held.push(piece);
+      this.#held.push(Buffer.from(piece));
       this.#controller.pause();
     } else {
       this.#give(this.#reader, piece);

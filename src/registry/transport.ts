@@ -8,6 +8,7 @@ import type { Agent, Dispatcher } from 'undici';
 import { UnpackError } from '../errors.js';
 import { ResponseBody } from './body.js';
 import { fromTransport } from './failure.js';
+import { receiveIntoOneBuffer } from './one-buffer.js';
 
 /** How to speak TLS with a host. */
 export interface TlsOptions {
@@ -83,7 +84,8 @@ export class Transport {
       const options = { connect: secure, headersTimeout: stall, bodyTimeout: stall };
       const proxies = proxiesOf(process.env);
       if (proxies.httpProxy === '' && proxies.httpsProxy === '') {
-        agent = new (loadAgent())(options);
+        const onread = receiveIntoOneBuffer();
+        agent = new (loadAgent())({ ...options, connect: { ...secure, onread } as typeof secure });
       } else {
         const { EnvHttpProxyAgent } = load('undici') as typeof import('undici');
         // proxyTunnel is for http: alone; few proxies let CONNECT through to its port.
@@ -168,7 +170,7 @@ export async function readBytes(answer: Answer, limit: number): Promise<Buffer> 
   const chunks: Buffer[] = [];
   let length = 0;
   await answer.body.read((chunk) => {
-    chunks.push(chunk);
+    chunks.push(Buffer.from(chunk));
     length += chunk.length;
     return length >= limit ? 'enough' : undefined;
   });

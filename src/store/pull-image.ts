@@ -121,6 +121,7 @@ class ImagePull {
   readonly #options: PullOptions;
   readonly #slots: Slots;
   readonly #tracker: PullTracker;
+  readonly #buffers: Buffer[] = [];
   /** Blobs that this call downloads or has downloaded. */
   readonly #downloads = new Map<string, Promise<void>>();
   /** Of them, those that go on with what an earlier call had downloaded. */
@@ -353,7 +354,8 @@ class ImagePull {
       replay: { path: blobPath(content.root, digest) },
       abandon: () => writer.close(),
       feed: (job) => {
-        const download = { descriptor, writer, read, slots: this.#slots, signal, lease };
+        const [slots, buffers] = [this.#slots, this.#buffers];
+        const download = { descriptor, writer, read, buffers, slots, signal, lease };
         const done = downloadLayer(download, job).then(() => {
           this.#written.set(digest, descriptor);
         });
