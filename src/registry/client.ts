@@ -163,6 +163,7 @@ export class RegistryClient {
         signal,
       });
       const bytes = await this.#readDocument(answer, `manifest ${reference}`);
+      checkContentDigest(answer, undefined);
       const said = headerOf(answer, 'docker-content-digest');
       const wanted = isDigest(reference) ? reference : said;
       const digest = digestOf(bytes, wanted);

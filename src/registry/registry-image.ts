@@ -21,14 +21,17 @@ export class RegistryImage implements ImageDocuments {
   readonly reference: string;
   readonly #client: RegistryClient;
   readonly #known: KnownDocuments;
+  readonly #isNew: boolean;
   readonly #signal: AbortSignal | undefined;
   readonly #documents = new Map<string, Promise<Buffer>>();
   #root: Promise<Descriptor> | undefined;
 
-  constructor(client: RegistryClient, known: KnownDocuments, signal?: AbortSignal) {
+  /** @param isNew its manifest will be wanted: to ask first what the name stands for (HEAD) wins nothing */
+  constructor(client: RegistryClient, known: KnownDocuments, isNew: boolean, signal?: AbortSignal) {
     this.reference = formatImageName(client.name);
     this.#client = client;
     this.#known = known;
+    this.#isNew = isNew;
     this.#signal = signal;
   }
 
@@ -50,7 +53,7 @@ export class RegistryImage implements ImageDocuments {
   async #resolve(): Promise<Descriptor> {
     const { digest: wanted, tag = 'latest' } = this.#client.name;
     const reference = wanted ?? tag;
-    const found = await this.#client.head(reference, this.#signal);
+    const found = this.#isNew ? undefined : await this.#client.head(reference, this.#signal);
     if (found !== undefined) {
       return found;
     }

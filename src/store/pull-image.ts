@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { blobPath } from '../content/index.js';
 import { UnpackError } from '../errors.js';
 import { gc, type LeaseResource } from '../metadata/index.js';
-import { type Descriptor, parseImageName } from '../oci/index.js';
+import { type Descriptor, formatImageName, parseImageName } from '../oci/index.js';
 import { downloadLayer, isDamage, type PullProgress, PullTracker } from '../pull/index.js';
 import {
   type ClientOptions,
@@ -91,7 +91,12 @@ export async function pullImage(
   const session = context.session();
   const client = await RegistryClient.open(name, options);
   try {
-    const source = new RegistryImage(client, (one) => storedDocument(context, one), signal);
+    const known = (one: Descriptor) => storedDocument(context, one);
+    const stored = options.name ?? formatImageName(name);
+    const isNew =
+      name.digest === undefined &&
+      context.database.view((tx) => tx.images.find(stored)) === undefined;
+    const source = new RegistryImage(client, known, isNew, signal);
     const image = await resolveImage(source, platform === undefined ? {} : { platform });
     const documents = await readDocuments(image, (one) => source.readBlob(one), {
       keepLayers: keepBlobs,

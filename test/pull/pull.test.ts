@@ -52,7 +52,12 @@ describe.skipIf(cannot !== undefined)(`pull${cannot ? ` (skipped: ${cannot})` : 
 
   it('asks one HEAD for an image that is there', async () => {
     await withStore(async (store) => {
+      fixture.proxy.reset();
       const first = await store.pull(fixture.reference, quick);
+      // Of a name that is new the manifest is wanted in any case.
+      expect(fixture.proxy.summary().filter((one) => one.endsWith('manifests'))).toEqual([
+        'GET manifests',
+      ]);
       fixture.proxy.reset();
       const second = await store.pull(fixture.reference, quick);
       expect(fixture.proxy.summary()).toEqual(['HEAD manifests']);
@@ -62,6 +67,17 @@ describe.skipIf(cannot !== undefined)(`pull${cannot ? ` (skipped: ${cannot})` : 
       const name = `${fixture.proxy.host}/test/image@${first.targetDigest}`;
       expect((await store.pull(name, quick)).name).toBe(name);
       expect(fixture.proxy.summary()).toEqual(['HEAD manifests']);
+    });
+  });
+
+  it('gets the manifest from a registry that knows no HEAD', async () => {
+    await withStore(async (store) => {
+      const first = await store.pull(fixture.reference, quick);
+      fixture.proxy.reset();
+      fixture.proxy.decide = ({ method }) => (method === 'HEAD' ? { status: 405 } : undefined);
+      const second = await store.pull(fixture.reference, quick);
+      expect(fixture.proxy.summary()).toEqual(['HEAD manifests', 'GET manifests']);
+      expect(second).toMatchObject({ snapshot: first.snapshot, blobs: { written: 0, present: 6 } });
     });
   });
 
