@@ -155,14 +155,18 @@ size_t Scheduler::Group::uncrowded() const {
 
 Scheduler::Picked Scheduler::pick(Group& group) {
   Picked picked;
-  size_t drain = group.uncrowded();
-  const bool crowded = drain == group.drains_.size();
-  if (crowded) drain = 0;
   // Decode first, since everything else waits for it, until the drains lie so far behind that slabs
   // would fall out of the cache and the memory budget fill up.
-  const size_t mark = crowded ? group.crowd_mark() : group.high_water();
-  const bool decode =
-      !group.decodes_.empty() && (group.drains_.empty() || group.drain_backlog() <= mark);
+  const size_t backlog = group.drain_backlog();
+  bool decode = !group.decodes_.empty() && (group.drains_.empty() || backlog <= group.high_water());
+  size_t drain = 0;
+  if (!decode) {
+    drain = group.uncrowded();
+    if (drain == group.drains_.size()) {
+      drain = 0;
+      decode = !group.decodes_.empty() && backlog <= group.crowd_mark();
+    }
+  }
   if (decode) {
     std::pop_heap(group.decodes_.begin(), group.decodes_.end());
     picked.task = std::move(group.decodes_.back().task);

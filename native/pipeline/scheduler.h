@@ -1,7 +1,8 @@
 // Scheduler: the one pool of worker threads of the process. Every unpack call has a Group, which
 // bounds how many of its tasks run at once; calls take turns, within a call see pick() for the
 // rule. Why it is fast enough: a task is a slab's worth of work (100 us and more), the lock is held
-// for tens of nanoseconds, and a post wakes one sleeper at most. Tasks never block on other tasks.
+// for less than a microsecond, and a post wakes one sleeper at most. Tasks never block on other
+// tasks.
 #pragma once
 
 #include <pthread.h>
