@@ -44,14 +44,15 @@ export function encodeLabels(labels: Labels): FlatLabels {
   return flat;
 }
 
+/** Shared: of ten thousand records most have none. */
 const noLabels: Labels = Object.freeze({});
 
 export function decodeLabels(flat: unknown): Labels {
-  if ((flat as FlatLabels).length === 0) {
+  const pairs = flat as FlatLabels;
+  if (pairs.length === 0) {
     return noLabels;
   }
   const labels: Record<string, string> = {};
-  const pairs = flat as FlatLabels;
   for (let at = 0; at + 1 < pairs.length; at += 2) {
     const stored = pairs[at] as string | number;
     const name = typeof stored === 'number' ? (knownLabels[stored] ?? `unknown.${stored}`) : stored;

@@ -3,11 +3,11 @@
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { Command } from 'commander';
-import { formatBytes, printable } from '../../text.js';
+import { formatBytes } from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
-import { ago, listing } from './tables.js';
+import { ago, listing, quietLines } from './tables.js';
 
 /** The command. */
 export const contentCommand: CommandFactory = (context) =>
@@ -28,7 +28,7 @@ function list(context: RunContext): Command {
     .action(async (filters: string[], given: StoreArguments) => {
       const blobs = await withStore(given, 'read', (store) => store.content.list(filters));
       if (given.quiet && !given.json) {
-        context.stdout.write(blobs.map(({ digest }) => `${digest}\n`).join(''));
+        context.stdout.write(quietLines(blobs.map(({ digest }) => digest)));
       }
       context.print(given, blobs, () =>
         listing(
@@ -85,7 +85,7 @@ function ingests(context: RunContext): Command {
     .action(async (given: StoreArguments) => {
       const all = await withStore(given, 'read', (store) => store.content.ingests());
       if (given.quiet && !given.json) {
-        context.stdout.write(all.map(({ ref }) => `${printable(ref)}\n`).join(''));
+        context.stdout.write(quietLines(all.map(({ ref }) => ref)));
       }
       context.print(given, all, () =>
         listing(

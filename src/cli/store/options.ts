@@ -70,7 +70,6 @@ export async function withStore<T>(
 export async function openStore(given: StoreArguments, access: StoreAccess): Promise<Store> {
   const { defaultStoreRoot, Store } = await import('../../store/store.js');
   const root = given.root ?? defaultStoreRoot();
-  const exists = existsSync(dataFile(root));
   if (access === 'judge' || access === 'repair') {
     requireStore(root);
   }
@@ -78,7 +77,7 @@ export async function openStore(given: StoreArguments, access: StoreAccess): Pro
     namespace: given.namespace,
     kind: given.snapshotter,
     durability: given.durability,
-    readOnly: exists && (access === 'read' || access === 'judge'),
+    readOnly: access === 'judge' || (access === 'read' && existsSync(dataFile(root))),
   });
 }
 

@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import type { Store } from '../../index.js';
 import type { RunContext } from '../run-context.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
+import { quietLines } from './tables.js';
 
 /** What a kind of record is called, and how it is read and removed. */
 export interface RecordKind<T extends { id: string }> {
@@ -32,7 +33,7 @@ export function listCommand<T extends { id: string }>(
     .action(async (filters: string[], given: StoreArguments) => {
       const found = await withStore(given, 'read', (store) => kind.list(store, filters));
       if (given.quiet && !given.json) {
-        context.stdout.write(found.map(({ id }) => `${id}\n`).join(''));
+        context.stdout.write(quietLines(found.map(({ id }) => id)));
       }
       context.print(given, found, () => kind.show(context, found));
     });

@@ -6,7 +6,7 @@ import { formatBytes, formatCount, printable, truncate } from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
-import { listing, shortKey } from './tables.js';
+import { listing, quietLines, shortKey } from './tables.js';
 
 /** The command. */
 export const snapshotsCommand: CommandFactory = (context) =>
@@ -48,7 +48,7 @@ function list(context: RunContext): Command {
     .action(async (filters: string[], given: StoreArguments) => {
       const found = await withStore(given, 'read', (store) => all(store, filters));
       if (given.quiet && !given.json) {
-        context.stdout.write(found.map(({ name }) => `${printable(name)}\n`).join(''));
+        context.stdout.write(quietLines(found.map(({ name }) => name)));
       }
       context.print(given, found, () =>
         listing(
