@@ -15,11 +15,10 @@ import {
   version,
 } from '../index.js';
 import { removeTree } from '../native/index.js';
-import { packageRoot } from '../package-root.js';
 import type { Contender, UnpackFacts } from './contender.js';
 import type { BenchImage } from './image.js';
 import { viewDirectory } from './layered-view.js';
-import { runProcess } from './process.js';
+import { commandFile, runProcess } from './process.js';
 
 /** How this process may unpack. */
 export interface OwnMode {
@@ -100,8 +99,8 @@ function ownContender(
     absence: async () => undefined,
     async unpack({ image, signal }, destination): Promise<UnpackFacts> {
       const args = ['unpack', image.reference, destination, '--json', ...options];
-      const main = path.join(packageRoot, 'dist/cli/main.js');
-      const { code, stdout, stderr, usage } = await runProcess(process.execPath, [main, ...args], {
+      const command = [commandFile, ...args];
+      const { code, stdout, stderr, usage } = await runProcess(process.execPath, command, {
         signal,
         codes: [0, 1, 2],
       });

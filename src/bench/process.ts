@@ -6,7 +6,11 @@ import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { UnpackError } from '../index.js';
+import { packageRoot } from '../package-root.js';
 import { nativeTool } from './native-tool.js';
+
+/** The command of this package, as it was built. */
+export const commandFile: string = path.join(packageRoot, 'dist/cli/main.js');
 
 /** What a run used. */
 export interface Usage {

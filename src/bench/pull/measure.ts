@@ -5,10 +5,9 @@ import { cp, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError, type UnpackErrorCode, version } from '../../index.js';
 import { removeTree } from '../../native/index.js';
-import { packageRoot } from '../../package-root.js';
 import { type BenchHost, describeHost } from '../host.js';
 import { ContainerdDaemon } from '../peers/containerd-daemon.js';
-import { runProcess, type Usage, versionOf, which } from '../process.js';
+import { commandFile, runProcess, type Usage, versionOf, which } from '../process.js';
 import { withScratch } from '../scratch.js';
 import { type Statistics, statistics } from '../statistics.js';
 import { startThrottle } from './throttle.js';
@@ -73,7 +72,6 @@ export interface PullBenchReport {
   results: PullResult[];
 }
 
-const main = path.join(packageRoot, 'dist/cli/main.js');
 /** Of a daemon that came with the host: its default. */
 const daemonUnpacks = undefined;
 
@@ -238,7 +236,7 @@ class PullBench {
     const started = performance.now();
     const { code, stdout, stderr, usage } = await runProcess(
       process.execPath,
-      [main, ...args, '--json', '--durability', 'none'],
+      [commandFile, ...args, '--json', '--durability', 'none'],
       { signal, codes: [0, 1, 2] },
     );
     const wall = performance.now() - started;
