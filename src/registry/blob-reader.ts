@@ -29,7 +29,10 @@ const rangeBytes = 4 * 1024 * 1024;
 /** Connections for one blob, so that a server which gives a byte at a time comes to an end. */
 const mostConnections = 10_000;
 
-/** Takes bytes, which it copies before it returns. A promise: no more come until it is kept. */
+/**
+ * Takes bytes. What comes from the network is copied before it returns; a range that was read ahead may be used again when
+ * its promise is kept. Until then no more come.
+ */
 export type TakeBytes = (bytes: Buffer) => Promise<void> | undefined;
 
 /**

@@ -9,7 +9,10 @@ export interface OneBuffer {
   callback(this: Socket, length: number, buffer: Buffer): boolean;
 }
 
-/** Two of them, and what is made of their bytes, stay in the processor's nearer caches. */
+/**
+ * Two of them, and what is made of their bytes, stay in the processor's nearer caches. No more than a job takes at once
+ * (`sliceBytes` of its feed): a lent piece is to be copied before who takes it returns.
+ */
 export const bufferBytes = 128 * 1024;
 /**
  * Smaller pieces are copied: undici keeps the part of a header that a piece ends with until the next one comes. A header

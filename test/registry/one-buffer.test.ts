@@ -7,16 +7,19 @@ import { setTimeout as pause, setImmediate as tick } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest';
 import { bufferBytes } from '../../src/registry/one-buffer.js';
 import { readBytes, Transport } from '../../src/registry/transport.js';
+import { sliceBytes } from '../../src/unpack/job-feed.js';
 
 const tls = {}; // the same for all: they share connections
 const timeouts = { connect: 5000, stall: 5000 };
 
-/** Serves one connection after the other with what `answer` writes, and gives what `use` makes of it. */
-async function withServer<T>(
-  answer: (socket: Socket) => Promise<void>,
-  use: (url: URL, transport: Transport) => Promise<T>,
-): Promise<T> {
+/** A server that answers each request with what `answer` writes. */
+async function withServer(
+  answer: (socket: Socket) => unknown,
+  use: (url: URL, transport: Transport) => Promise<void>,
+): Promise<number> {
+  let connections = 0;
   const server = createServer({ noDelay: true }, (socket) => {
+    connections++;
     socket.on('error', () => undefined);
     socket.on('data', () => void answer(socket));
   });
@@ -25,7 +28,8 @@ async function withServer<T>(
   const transport = new Transport(timeouts);
   try {
     const { port } = server.address() as AddressInfo;
-    return await use(new URL(`http://127.0.0.1:${port}/blob`), transport);
+    await use(new URL(`http://127.0.0.1:${port}/blob`), transport);
+    return connections;
   } finally {
     await transport.close();
     server.close();
@@ -33,8 +37,8 @@ async function withServer<T>(
 }
 
 const hash = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
-const headOf = (body: Buffer, digest = hash(body)) =>
-  `HTTP/1.1 200 OK\r\nDocker-Content-Digest: sha256:${digest}\r\nX-Long: ${'l'.repeat(5000)}\r\nContent-Length: ${body.length}\r\n\r\n`;
+const headOf = (body: Buffer) =>
+  `HTTP/1.1 200 OK\r\nDocker-Content-Digest: sha256:${hash(body)}\r\nX-Long: ${'l'.repeat(5000)}\r\nContent-Length: ${body.length}\r\n\r\n`;
 
 describe('one buffer for all connections', () => {
   it('gives headers that come byte by byte, or cut in the middle of a name or a value', async () => {
@@ -64,7 +68,7 @@ describe('one buffer for all connections', () => {
   it('gives each of many bodies at once whole, to readers that make it wait', async () => {
     const body = randomBytes(6_000_000);
     await withServer(
-      async (socket) => void socket.write(Buffer.concat([Buffer.from(headOf(body)), body])),
+      (socket) => socket.write(Buffer.concat([Buffer.from(headOf(body)), body])),
       async (url, transport) => {
         const read = async (number: number) => {
           const answer = await transport.exchange({ method: 'GET', url, tls });
@@ -84,27 +88,22 @@ describe('one buffer for all connections', () => {
         };
         const lent = await Promise.all([1, 2, 3, 4, 5, 6].map(read));
         expect(Math.min(...lent)).toBeGreaterThan(0);
+        expect(bufferBytes).toBeLessThanOrEqual(sliceBytes);
       },
     );
   });
 
   it('keeps the connection for the next request', async () => {
-    let connections = 0;
-    const server = createServer((socket) => {
-      connections++;
-      socket.on('data', () => socket.write(headOf(Buffer.from('x')).concat('x')));
-    });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const transport = new Transport(timeouts);
-    const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-    for (let round = 0; round < 5; round++) {
-      const answer = await transport.exchange({ method: 'GET', url, tls });
-      expect((await readBytes(answer, 100)).toString()).toBe('x');
-      await tick();
-    }
+    const connections = await withServer(
+      (socket) => socket.write(`${headOf(Buffer.from('x'))}x`),
+      async (url, transport) => {
+        for (let round = 0; round < 5; round++) {
+          const answer = await transport.exchange({ method: 'GET', url, tls });
+          expect((await readBytes(answer, 100)).toString()).toBe('x');
+          await tick();
+        }
+      },
+    );
     expect(connections).toBe(1);
-    await transport.close();
-    server.close();
   });
 });
