@@ -1,10 +1,8 @@
 // Every way in which an image is wrong or the host refuses: a typed error that names the layer and the path, exit
 // code 1, and no half layer left. What was whole before stays.
 
-import { execFile } from 'node:child_process';
 import { chmod, mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { type UnpackErrorCode, unpackImage } from '../../src/index.js';
@@ -13,8 +11,8 @@ import { runCommand } from '../support/command.js';
 import { type LayoutImage, putBlob, writeLayout, zstdStored } from '../support/layout-builder.js';
 import { withScratch } from '../support/scratch.js';
 import { dir, file, tar } from '../support/tar-builder.js';
+import { withTmpfs } from '../support/tmpfs.js';
 
-const run = promisify(execFile);
 const root = process.getuid?.() === 0;
 const platform = 'linux/amd64';
 const good = tar([dir('etc'), file('etc/hosts', 'localhost\n')]);
@@ -123,10 +121,7 @@ describe('the host refuses', () => {
         good,
         tar([file('small', 'x'), file('big', Buffer.alloc(4 * 2 ** 20, 1))]),
       ]);
-      const disk = path.join(scratch, 'disk');
-      await mkdir(disk);
-      await run('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk]);
-      try {
+      await withTmpfs('size=2m', async (disk) => {
         const dest = path.join(disk, 'dest');
         const error = await unpackImage(reference, dest, { platform }).catch((e) => e);
         expect(error).toMatchObject({ code: 'ERR_NO_SPACE', errno: 'ENOSPC', layer: layers[1] });
@@ -137,9 +132,7 @@ describe('the host refuses', () => {
         expect(again.stderr).toContain('ERR_NO_SPACE');
         expect(again.stderr).toContain(layers[1]);
         await expectNothingHalf(dest);
-      } finally {
-        await run('umount', [disk]);
-      }
+      });
     });
   });
 

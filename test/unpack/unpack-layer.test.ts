@@ -1,19 +1,17 @@
-import { execFile } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import { pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test, vi } from 'vitest';
 import { type LayerSource, unpackLayer } from '../../src/index.js';
 import { chainID, digestOf } from '../../src/oci/index.js';
 import { withScratch } from '../support/scratch.js';
 import { dir, file, symlink, tar, whiteout } from '../support/tar-builder.js';
+import { withTmpfs } from '../support/tmpfs.js';
 
-const run = promisify(execFile);
 const root = process.getuid?.() === 0;
 
 // Several of the addon's chunks, so that backpressure is met.
@@ -216,25 +214,18 @@ describe('the directory', () => {
   });
 
   test.skipIf(!root)('may be a mount point (needs root, for a tmpfs)', async () => {
-    await withScratch(async (scratch) => {
-      const directory = path.join(scratch, 'disk');
-      await mkdir(directory);
-      await run('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', directory]);
-      try {
-        const wrong = { digest: digestOf('other') };
-        await expect(unpackLayer(blob, directory, wrong)).rejects.toMatchObject({
-          code: 'ERR_DIGEST_MISMATCH',
-        });
-        expect(await readdir(directory)).toEqual([]);
-        await unpackLayer(blob, directory);
-        await expectUnpacked(directory);
-        const flat = { format: 'flat' } as const;
-        await unpackLayer(tar([whiteout('d/link'), file('e', '')]), directory, flat);
-        expect((await readdir(directory)).sort()).toEqual(['d', 'e']);
-        expect(await readdir(path.join(directory, 'd'))).toEqual(['noise']);
-      } finally {
-        await run('umount', [directory]);
-      }
+    await withTmpfs('size=16m', async (directory) => {
+      const wrong = { digest: digestOf('other') };
+      await expect(unpackLayer(blob, directory, wrong)).rejects.toMatchObject({
+        code: 'ERR_DIGEST_MISMATCH',
+      });
+      expect(await readdir(directory)).toEqual([]);
+      await unpackLayer(blob, directory);
+      await expectUnpacked(directory);
+      const flat = { format: 'flat' } as const;
+      await unpackLayer(tar([whiteout('d/link'), file('e', '')]), directory, flat);
+      expect((await readdir(directory)).sort()).toEqual(['d', 'e']);
+      expect(await readdir(path.join(directory, 'd'))).toEqual(['noise']);
     });
   });
 });
