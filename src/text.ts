@@ -57,9 +57,9 @@ export function printable(text: string): string {
   });
 }
 
-/** Whether {@link printable} would surely leave it as it is: plain ASCII. */
+/** Whether {@link printable} would surely leave it as it is: ASCII, and what marks a cut. */
 export function isPrintable(text: string): boolean {
-  return /^[ -~]*$/.test(text);
+  return /^[ -~…]*$/.test(text);
 }
 
 /** A bar of `width` columns, `part` of it (0 to 1) filled, in eighths of a column. */
@@ -78,8 +78,8 @@ export function truncate(text: string, width: number): string {
 /** Columns of a {@link table}: `>` aligns right. */
 export type Alignment = '<' | '>';
 
-/** Spaces between columns. */
-const gap = 2;
+/** Between columns. */
+const between = '  ';
 
 /** Rows as aligned columns, two spaces between them; no line ends in a space. */
 export function table(
@@ -95,9 +95,7 @@ export function tableLines(
   alignments: readonly Alignment[],
 ): string[] {
   const widths = alignments.map(() => 0);
-  let gaps = 0;
   for (const row of rows) {
-    gaps = Math.max(gaps, row.length * gap);
     for (let column = 0; column < widths.length; column++) {
       const { length } = row[column] ?? '';
       if (length > (widths[column] as number)) {
@@ -105,26 +103,16 @@ export function tableLines(
       }
     }
   }
-  // To cut from: much quicker than padEnd for each cell.
-  const spaces = ' '.repeat(widths.reduce((sum, width) => sum + width, gaps));
-  const lines: string[] = [];
-  for (const row of rows) {
+  return rows.map((row) => {
     let line = '';
-    let space = 0; // before the next cell, if there is any
     for (let column = 0; column < row.length; column++) {
       const cell = row[column] as string;
-      const missing = (widths[column] ?? cell.length) - cell.length;
-      const before = alignments[column] === '>' ? missing : 0;
-      if (cell !== '') {
-        line += spaces.slice(0, space + before) + cell;
-        space = missing - before + gap;
-      } else {
-        space += missing + gap;
-      }
+      const width = widths[column] ?? 0;
+      line += alignments[column] === '>' ? cell.padStart(width) : cell.padEnd(width);
+      line += between;
     }
-    lines.push(line.endsWith(' ') ? line.trimEnd() : line);
-  }
-  return lines;
+    return line.trimEnd();
+  });
 }
 
 /** Breaks text at spaces, so that it fits `width` columns; lines after the first begin with `hanging`. */

@@ -1,15 +1,19 @@
-// Bundles the command into few files in dist/cli/, with commander: a hundred small ones take longer to load than a long
-// list takes to print. As CommonJS, since Node's loader of ES modules takes 10 ms to start. The library in dist/ is not
-// bundled; the command has its own copy of the modules that it uses.
+// Bundles the command into few files in dist/cli/, with commander and lmdb: a hundred small ones take longer to load than a
+// long list takes to print. As CommonJS, since Node's loader of ES modules takes 10 ms to start. The library in dist/ is
+// not bundled; the command has its own copy of the modules that it uses.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './process.mjs';
 
 /** Where the bundle is, below the package. */
 export const bundleDirectory = 'dist/cli';
-/** A dependency that is a part of the bundle; all others are loaded from node_modules. */
-const bundled = 'commander';
+/** The packages that are a part of the bundle, of each file; all others are loaded from node_modules. */
+const bundled = {
+  command: ['commander'],
+  lmdb: ['lmdb', 'ordered-binary', 'weak-lru-cache', '@harperfast/extended-iterable'],
+};
+const bundledNames = Object.values(bundled).flat();
 const licenses = 'licenses.txt';
 /** Says that the .js files beside it are CommonJS. */
 const packageJson = 'package.json';
@@ -21,26 +25,66 @@ const packageJson = 'package.json';
 const groups = [
   {
     name: 'command',
-    test: /\/src\/(cli\/(program|arguments|warnings-summary)|native\/index)\.ts$/,
+    test: /\/src\/(cli\/(program|arguments|warnings-summary)|native\/index|oci\/(digest|reference))\.ts$/,
   },
+  { name: 'lmdb', test: /\/node_modules\/(?!commander\/)|\/scripts\/lib\/bundled\/lmdb-binary/ },
   { name: 'store', test: /\/src\/(cli\/store\/images|store\/store)\.ts$/ },
   { name: 'unpack', test: /\/src\/cli\/commands\/unpack\.ts$/ },
 ];
 
+/** Modules that are another one in the bundle: from whom (part of a path), what, by which file or source. */
+const replacements = [
+  {
+    from: '/src/metadata/',
+    id: './load-lmdb.js',
+    file: 'scripts/lib/bundled/load-lmdb.mjs',
+  },
+  {
+    from: '/node_modules/lmdb/',
+    id: 'node-gyp-build-optional-packages',
+    file: 'scripts/lib/bundled/lmdb-binary.mjs',
+  },
+  // Another encoding of values; ours are JSON.
+  { from: '/node_modules/lmdb/', id: 'msgpackr', source: 'export const Encoder = undefined;' },
+  // Commander can run other programs as commands. None of ours is one, and what starts programs takes 4 ms to load.
+  { from: '/node_modules/commander/', id: 'node:child_process', source: 'export {};' },
+  // 4 ms, and few commands hash anything in JavaScript.
+  { from: '/src/', id: 'node:crypto', source: lazily('node:crypto') },
+];
+
 /**
- * Commander can run other programs as commands. None of ours is one, and what starts programs takes 4 ms to load.
+ * A module that loads one of Node's own when one of its functions is called first.
+ * @param {string} id
+ */
+function lazily(id) {
+  const names = Object.entries(process.getBuiltinModule(id) ?? {})
+    .filter(([, value]) => typeof value === 'function')
+    .map(([name]) => name);
+  return [
+    `import { createRequire } from 'node:module';`,
+    'const outside = createRequire(__filename);',
+    ...names.map(
+      (name) => `export const ${name} = (...args) => outside('${id}').${name}(...args);`,
+    ),
+  ].join('\n');
+}
+
+/**
  * @param {string} id
  * @param {string | undefined} from
  */
-function isProgramRunner(id, from) {
-  return id === 'node:child_process' && from?.includes(`/node_modules/${bundled}/`) === true;
+function replacementOf(id, from) {
+  return replacements.find((one) => one.id === id && from?.includes(one.from) === true);
 }
 
-const withoutProgramRunner = {
-  name: 'without-program-runner',
-  resolveId: (/** @type {string} */ id, /** @type {string | undefined} */ from) =>
-    isProgramRunner(id, from) ? '\0no-program-runner' : null,
-  load: (/** @type {string} */ id) => (id === '\0no-program-runner' ? 'export {};' : null),
+const replacing = {
+  name: 'replacing',
+  resolveId: (/** @type {string} */ id, /** @type {string | undefined} */ from) => {
+    const found = replacementOf(id, from);
+    return found && (found.file === undefined ? `\0instead-of ${id}` : join(root, found.file));
+  },
+  load: (/** @type {string} */ id) =>
+    replacements.find((one) => `\0instead-of ${one.id}` === id)?.source,
 };
 
 /**
@@ -51,10 +95,11 @@ export async function bundleCommand() {
   const bundle = await rolldown({
     input: { main: join(root, 'src/cli/main.ts') },
     platform: 'node',
-    external: (id, from) => /^[\w@]/.test(id) && id !== bundled && !isProgramRunner(id, from),
-    // Of modules that are imported at once, too: a file has them anyway.
-    checks: { ineffectiveDynamicImport: false },
-    plugins: [withoutProgramRunner],
+    external: (id, from) =>
+      /^[\w@]/.test(id) && !bundledNames.includes(id) && replacementOf(id, from) === undefined,
+    // Not worth telling: modules that are also imported at once (a file has them anyway), and the eval of a package.
+    checks: { ineffectiveDynamicImport: false, eval: false },
+    plugins: [replacing],
   });
   const { output } = await bundle.write({
     dir: join(root, bundleDirectory),
@@ -63,11 +108,24 @@ export async function bundleCommand() {
     entryFileNames: '[name].js',
     chunkFileNames: '[name].js',
     comments: false,
+
     codeSplitting: { groups },
   });
-  const license = readFileSync(join(root, 'node_modules', bundled, 'LICENSE'), 'utf8');
-  writeFileSync(join(root, bundleDirectory, licenses), `${bundled}, in command.js:\n\n${license}`);
+  writeFileSync(join(root, bundleDirectory, licenses), licenseTexts());
   writeFileSync(join(root, bundleDirectory, packageJson), '{ "type": "commonjs" }\n');
   const names = [...output.map(({ fileName }) => fileName), licenses, packageJson];
   return names.map((name) => join(bundleDirectory, name));
+}
+
+function licenseTexts() {
+  const texts = Object.entries(bundled).flatMap(([chunk, names]) =>
+    names.map((name) => {
+      const directory = join(root, 'node_modules', name);
+      const { license, author } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
+      const file = join(directory, 'LICENSE');
+      const text = existsSync(file) ? readFileSync(file, 'utf8') : `by ${author.name ?? author}\n`;
+      return `${name} (${license}), in ${chunk}.js:\n\n${text}`;
+    }),
+  );
+  return texts.join('\n');
 }

@@ -1,12 +1,7 @@
 #!/usr/bin/env node
 // Entry of the command `oci-unpack`.
 
-import { setFlagsFromString } from 'node:v8';
 import { run } from './program.js';
-
-// The HTTP client's parser is WebAssembly; V8 would soon compile it anew with all optimizations, which takes longer than the
-// parsing of a whole pull, and 30 MB.
-setFlagsFromString('--wasm-tiering-budget=1000000000');
 
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {

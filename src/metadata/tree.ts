@@ -2,16 +2,14 @@
 // `lmdb` package is here. Commits wait for the disk (LMDB's own way: data, fdatasync, then the page that
 // makes it valid), so that a reader never sees what a power loss could take back.
 
-import { createRequire } from 'node:module';
 import type { RootDatabase } from 'lmdb';
 import { UnpackError } from '../errors.js';
 import { makeDirectorySync } from '../native/index.js';
 import { checkDataFile, prepareFiles } from './environment-files.js';
+import { loadLmdb } from './load-lmdb.js';
 import { reserveRoom } from './room.js';
 import { type Bucket, buckets, type RawStore } from './schema.js';
 import { withWriteLock } from './write-lock.js';
-
-const require = createRequire(import.meta.url);
 
 /** LMDB's own return codes (lmdb.h), and the errno that a commit can fail with. */
 const corruptCodes = new Set([-30797, -30796, -30795, -30794, -30793]);
@@ -69,8 +67,7 @@ export class Tree implements RawStore {
       if (!options.readOnly) {
         makeDirectorySync(directory, 0o700);
       }
-      // Loaded only where a store is opened: it takes longer to load than all of our own code.
-      const { open } = require('lmdb') as typeof import('lmdb');
+      const { open } = loadLmdb();
       const opening = () => {
         if (!options.readOnly) {
           prepareFiles(directory, { maxReaders, isNew: !isThere, sync: options.sync });

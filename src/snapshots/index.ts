@@ -36,7 +36,7 @@ export interface OpenSnapshotterOptions extends OverlayOptions {
   /** Threads of a copy (kind native), 1 to 64. Default: the processors that this process may use. */
   threads?: number | undefined;
   /** What unsynced snapshots are trusted in: the running boot by default; a store has a narrower identity. */
-  bootID?: string | undefined;
+  bootID?: (() => string) | undefined;
 }
 
 /**

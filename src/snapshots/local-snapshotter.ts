@@ -37,7 +37,7 @@ export interface LocalSnapshotterOptions {
   /** Threads of a copy (kinds that are flat). Default: the processors that this process may use. */
   threads?: number | undefined;
   /** What unsynced snapshots are trusted in: the running boot by default; a store has a narrower identity. */
-  bootID?: string | undefined;
+  bootID?: (() => string) | undefined;
 }
 
 export class LocalSnapshotter implements LayerSnapshotter {
@@ -48,7 +48,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
   readonly #database: Database;
   readonly #driver: Driver;
   readonly #threads: number | undefined;
-  readonly #bootID: string;
+  readonly #bootID: () => string;
   readonly #directories: SnapshotDirectories;
   readonly #syncer: Syncer;
   #opening: Promise<StagingArea> | undefined;
@@ -59,7 +59,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
     this.#database = options.database;
     this.#driver = options.driver;
     this.#threads = options.threads;
-    this.#bootID = options.bootID ?? bootID();
+    this.#bootID = options.bootID ?? bootID;
     this.kind = options.driver.kind;
     this.format = options.driver.format;
     this.flat = options.driver.flat;
@@ -123,7 +123,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
               usage,
               labels: labelChanges(now.labels, options.labels ?? {}),
               durability: 'unsynced',
-              bootID: this.#bootID,
+              bootID: this.#bootID(),
               lease: options.lease,
             })
           : undefined;
@@ -211,7 +211,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
     const committed = {
       usage: options.usage ?? (await this.#measure(staged.fs)),
       durability: options.durability ?? 'unsynced',
-      bootID: this.#bootID,
+      bootID: this.#bootID(),
       lease: options.lease,
     } as const;
     const below = parent === '' ? undefined : parent;
@@ -324,7 +324,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
           throw new UnpackError('ERR_STORE_BUSY', `snapshot ${below}: was made anew meanwhile`);
         }
         const { labels, lease } = options;
-        const created = { key, kind, parent: below, labels, lease, bootID: this.#bootID };
+        const created = { key, kind, parent: below, labels, lease, bootID: this.#bootID() };
         return [store.create(created), chain] as const;
       });
       if (this.#mustSync(snapshot)) {
@@ -379,7 +379,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
 
   #isLost(snapshot: Snapshot): boolean {
     const { durability, bootID } = snapshot;
-    return this.#mustSync(snapshot) && durability === 'unsynced' && bootID !== this.#bootID;
+    return this.#mustSync(snapshot) && durability === 'unsynced' && bootID !== this.#bootID();
   }
 
   /** A power loss can have taken what was made just before it. */

@@ -14,6 +14,15 @@ export function storeInstance(root: string): string {
   return createHash('sha256').update(facts.join('\n')).digest('hex').slice(0, 32);
 }
 
+/** {@link storeInstance}, found out when it is first asked for: who lists images never does. */
+export function lazyInstance(root: string): () => string {
+  let instance: string | undefined;
+  return () => {
+    instance ??= storeInstance(root);
+    return instance;
+  };
+}
+
 /** What is different for each time that the file system `dev` is mounted. */
 function mountOf(root: string, dev: bigint): string[] {
   // gnu_dev_major(3), gnu_dev_minor(3)

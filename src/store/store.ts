@@ -32,7 +32,7 @@ import { type StoreContext, type StoreDurability, storeDurabilities } from './co
 import type { SnapshotChange } from './diff.js';
 import { Images } from './images.js';
 import type { ImportOptions } from './import-image.js';
-import { storeInstance } from './instance.js';
+import { lazyInstance } from './instance.js';
 import { Leases } from './leases.js';
 import type { PullOptions, PullReport } from './pull-image.js';
 import type { StoreReport } from './report.js';
@@ -185,7 +185,7 @@ export class Store {
     let session: Session | undefined;
     try {
       const content = new ContentStore({ root: directory, database, sources });
-      const instance = storeInstance(directory);
+      const instance = lazyInstance(directory);
       snapshotter = openSnapshotter({ root: directory, database, kind, bootID: instance });
       session = readOnly ? undefined : await Session.open(directory);
       const store = new Store(directory, database, content, snapshotter, session, durability);
@@ -411,18 +411,18 @@ export class Store {
   }
 
   /** Sweeps when a session has died, or the store was not opened in this boot yet: only then there can be something. */
-  async #sweepOnce(instance: string): Promise<void> {
+  async #sweepOnce(instance: () => string): Promise<void> {
     if (this.#session === undefined) {
       return;
     }
     const file = path.join(this.root, 'swept');
     const swept = await readFile(file, 'utf8').catch(() => '');
     const died = await this.#session.sweep(this.#database);
-    if (died > 0 || swept !== instance) {
+    if (died > 0 || swept !== instance()) {
       await this.#cleanup({ content: [], snapshots: [], leases: [] });
       const temporary = `${file}.new`;
       try {
-        await writeFile(temporary, instance);
+        await writeFile(temporary, instance());
         await rename(temporary, file);
       } catch {
         await rollBack(() => rm(temporary, { force: true }));

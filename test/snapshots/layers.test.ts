@@ -211,7 +211,7 @@ test.each([...snapshotterKinds])(
           );
           await snapshotter.prepare('container', 'top');
         },
-        { bootID: 'one' },
+        { bootID: () => 'one' },
       );
       await withStoreAt(
         root,
@@ -268,7 +268,7 @@ test.each([...snapshotterKinds])(
             snapshotter.adopt('base', undefined, await snapshotter.stage()),
           ).rejects.toMatchObject({ code: 'ERR_STORE_EXISTS' });
         },
-        { bootID: 'two' },
+        { bootID: () => 'two' },
       );
     });
   },

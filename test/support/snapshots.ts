@@ -26,7 +26,7 @@ export interface TestStore {
 }
 
 export interface TestStoreOptions {
-  bootID?: string;
+  bootID?: () => string;
   userxattr?: boolean;
 }
 

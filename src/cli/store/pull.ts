@@ -1,6 +1,7 @@
 // `oci-unpack pull REF`.
 
 import { readFile } from 'node:fs/promises';
+import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import { type PullOptions, type PullReport, type Store, UnpackError } from '../../index.js';
 import { formatBytes, formatDuration, plural } from '../../text.js';
@@ -68,6 +69,9 @@ export function pullCommand(context: RunContext): Command {
 }
 
 async function pull(context: RunContext, image: string, given: PullArguments): Promise<void> {
+  // The HTTP client's parser is WebAssembly; V8 would soon compile it anew with all optimizations, which takes longer
+  // than the parsing of a whole pull, and 30 MB.
+  setFlagsFromString('--wasm-tiering-budget=1000000000');
   context.eventLines = true;
   const emit = (event: Record<string, unknown>) => {
     context.stdout.write(`${JSON.stringify(event)}\n`);

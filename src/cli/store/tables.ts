@@ -24,25 +24,37 @@ export function listing(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
 ): string[] {
-  // Almost always it is, and to look once at all of a long list takes a fifth of looking at each cell.
-  const isPlain = isPrintable(rows.map((row) => row.join('')).join(''));
+  const heads = columns.map(({ head }) => head);
+  const alignments = columns.map(({ align }) => align ?? '<');
   const most = columns.map((column) => column.most ?? Number.POSITIVE_INFINITY);
-  const cells: (readonly string[])[] = [columns.map(({ head }) => head)];
-  for (const row of rows) {
-    const isShown = isPlain && row.every((cell, at) => cell.length <= (most[at] as number));
-    cells.push(
-      isShown ? row : row.map((cell, at) => shorten(isPlain ? cell : printable(cell), most[at])),
-    );
+  const draw = (show?: (cell: string) => string) =>
+    tableLines([heads, ...rows.map((row) => shownRow(row, most, show))], alignments);
+  let lines = draw();
+  // Almost always they are, and to look once at all of a long list takes a fifth of looking at each cell.
+  if (!isPrintable(lines.join(''))) {
+    lines = draw(printable);
   }
-  const lines = tableLines(
-    cells,
-    columns.map(({ align }) => align ?? '<'),
-  );
-  for (let at = 0; at < lines.length; at++) {
-    lines[at] = truncate(lines[at] as string, context.columns);
+  const width = context.columns;
+  if (lines.some(({ length }) => length > width)) {
+    lines = lines.map((line) => truncate(line, width));
   }
   lines[0] = context.style.bold(lines[0] as string);
   return lines;
+}
+
+/** The cells through `show`, and cut where one takes too much. */
+function shownRow(
+  row: readonly string[],
+  most: readonly number[],
+  show?: (cell: string) => string,
+): readonly string[] {
+  const cells = show === undefined ? row : row.map(show);
+  for (let at = 0; at < cells.length; at++) {
+    if ((cells[at] as string).length > (most[at] as number)) {
+      return cells.map((cell, index) => shorten(cell, most[index]));
+    }
+  }
+  return cells;
 }
 
 /** One name in each line, for `--quiet`. */
