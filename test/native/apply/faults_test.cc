@@ -19,11 +19,13 @@
 
 #include "../check.h"
 #include "../tar/tar_builder.h"
+#include "../tree/layers.h"
 #include "apply/remove.h"
 #include "apply/whiteout.h"
 #include "base/sys.h"
 #include "pipeline/layer_job.h"
 #include "scratch.h"
+#include "tree/index.h"
 
 namespace ociunpack {
 namespace {
@@ -180,10 +182,14 @@ class Unpacker {
     turn = nth;
     failed_call = nullptr;
     counting = true;
+    settle.index_path = scratch_.host("index");
     auto above = layer(upper_, upper, below.value(), settle);
     counting = false;
     if (above.ok()) {
       unpacked.listing = listing(format_ == Format::kFlat ? flat : upper);
+      const auto index = load_index(settle.index_path);
+      CHECK_OK(index);
+      if (index.ok()) unpacked.listing += test::show(*index.value());
     } else {
       unpacked.error = above.error();
     }
@@ -195,6 +201,7 @@ class Unpacker {
     for (const char* name : {"lower", "upper", "flat"}) {
       CHECK_OK(remove_tree(*scratch_.root, name));
     }
+    std::filesystem::remove(scratch_.host("index"));
   }
 
  private:

@@ -1,71 +1,20 @@
-#include "tree/index.h"
-
+// Reading an index file: checked as a whole by its CRC-32, then record by record, since whoever
+// made it may have been someone else.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
-#include <array>
-#include <bit>
 #include <cerrno>
-#include <cstring>
 
 #include "base/unique_fd.h"
+#include "decode/gzip_crc32.h"
+#include "tree/index.h"
+#include "tree/index_format.h"
 
 namespace ociunpack {
 namespace {
 
-constexpr std::string_view kMagic = "OCIUTREE";
-constexpr size_t kHeaderBytes = 8 + 4 * 4 + 8;
-constexpr size_t kInodeBytes = 4 + 4 * 4 + 8 + 4 + 8 + 12 + 8 + 4;
-constexpr size_t kXattrBytes = 24;
-constexpr size_t kNodeBytes = 4 + 4 + 1 + 12;
-constexpr uint8_t kImplicitFlag = 1;
-constexpr uint8_t kOpaqueFlag = 2;
-constexpr uint8_t kCopiedUpFlag = 1;
-constexpr uint8_t kChecksumFlag = 2;
-constexpr uint32_t kFirstVersionWithChecksums = 2;
-
-size_t inode_bytes(uint32_t version) {
-  return version >= kFirstVersionWithChecksums ? kInodeBytes : kInodeBytes - sizeof(uint32_t);
-}
-
-// Fills a buffer that has just the right size: records from its front, their strings from
-// `strings_at` on. A layer may name a million paths, and everything waits for its index.
-class Writer {
- public:
-  Writer(char* bytes, size_t strings_at) : next_(bytes), string_(bytes + strings_at) {}
-
-  // SAFETY: what is written was counted before the buffer was made.
-  template <typename T>
-  void number(T value) {
-    if constexpr (std::endian::native == std::endian::little) {
-      std::memcpy(next_, &value, sizeof value);
-    } else {
-      for (size_t i = 0; i < sizeof(T); ++i) {
-        next_[i] = static_cast<char>(static_cast<std::make_unsigned_t<T>>(value) >> (8 * i));
-      }
-    }
-    next_ += sizeof value;
-  }
-  void text(std::string_view text) {
-    number<uint64_t>(strings_);
-    number<uint32_t>(static_cast<uint32_t>(text.size()));
-    // memcpy(3) wants no null pointer, which an empty view may be.
-    if (!text.empty()) std::memcpy(string_, text.data(), text.size());
-    string_ += text.size();
-    strings_ += text.size();
-  }
-  void raw(std::string_view bytes) {
-    std::memcpy(next_, bytes.data(), bytes.size());
-    next_ += bytes.size();
-  }
-
- private:
-  char* next_;
-  char* string_;
-  uint64_t strings_ = 0;  // bytes of strings so far
-};
+using namespace index_format;
 
 class Reader {
  public:
@@ -102,40 +51,12 @@ class Reader {
 };
 
 uint32_t checksum(std::string_view bytes) {
-  uLong crc = crc32(0, nullptr, 0);
-  while (!bytes.empty()) {
-    const size_t piece = std::min<size_t>(bytes.size(), 1 << 30);
-    crc = crc32(crc, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(piece));
-    bytes.remove_prefix(piece);
-  }
-  return static_cast<uint32_t>(crc);
+  return gzip_crc32(0, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
 }
 
 bool valid_name(std::string_view name) {
   return !name.empty() && name != "." && name != ".." && name.size() <= 255 &&
          name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
-}
-
-struct Counts {
-  uint32_t nodes = 0, inodes = 0, xattrs = 0;
-  uint64_t strings = 0;
-};
-
-void write_inode(const Inode& inode, uint32_t first_xattr, Writer* out) {
-  out->number<uint8_t>(static_cast<uint8_t>(inode.type));
-  out->number<uint8_t>((inode.copied_up ? kCopiedUpFlag : 0) |
-                       (inode.checksum != nullptr ? kChecksumFlag : 0));
-  out->number<uint16_t>(inode.mode);
-  for (const uint32_t number : {inode.uid, inode.gid, inode.dev_major, inode.dev_minor}) {
-    out->number(number);
-  }
-  out->number<int64_t>(inode.mtime.seconds);
-  out->number<uint32_t>(inode.mtime.nanoseconds);
-  out->number<uint64_t>(inode.size);
-  out->text(inode.target);
-  out->number<uint32_t>(first_xattr);
-  out->number<uint32_t>(static_cast<uint32_t>(inode.xattrs.size()));
-  out->number<uint32_t>(inode.checksum != nullptr ? *inode.checksum : 0);
 }
 
 // Reads one inode into `tree`; false when it says what cannot be.
@@ -168,73 +89,11 @@ bool read_inode(Reader* in, uint32_t version, std::span<const Xattr> xattrs, Lay
 
 }  // namespace
 
-std::string encode_index(const LayerTree& tree) {
-  // Parents first: node numbers grow downwards only in part (a path may come back), so walk.
-  std::vector<NodeId> order{kRootNode};
-  order.reserve(tree.node_count());
-  for (size_t i = 0; i < order.size(); ++i) {
-    if (!tree.is_directory(order[i])) continue;
-    for (NodeId child = tree.node(order[i]).first_child; child != kNoNode;
-         child = tree.node(child).next_sibling) {
-      if (tree.present(child)) order.push_back(child);
-    }
-  }
-  constexpr uint32_t kNone = UINT32_MAX;
-  std::vector<uint32_t> inode_number(tree.inode_count(), kNone);
-  std::vector<InodeId> inodes;
-  std::vector<uint32_t> node_number(tree.node_count(), 0);
-  Counts counts;
-  for (const NodeId id : order) {
-    const Node& node = tree.node(id);
-    node_number[id] = counts.nodes++;
-    counts.strings += node.name.size();
-    if (inode_number[node.inode] != kNone) continue;
-    inode_number[node.inode] = counts.inodes++;
-    inodes.push_back(node.inode);
-    const Inode& inode = tree.inode(node.inode);
-    counts.strings += inode.target.size();
-    counts.xattrs += static_cast<uint32_t>(inode.xattrs.size());
-    for (const auto& [name, value] : inode.xattrs) counts.strings += name.size() + value.size();
-  }
-  const size_t strings_at = kHeaderBytes + size_t{counts.inodes} * kInodeBytes +
-                            size_t{counts.xattrs} * kXattrBytes + size_t{counts.nodes} * kNodeBytes;
-  std::string bytes(strings_at + counts.strings + sizeof(uint32_t), '\0');
-  Writer out(bytes.data(), strings_at);
-  out.raw(kMagic);
-  out.number<uint32_t>(kIndexVersion);
-  out.number<uint32_t>(counts.nodes);
-  out.number<uint32_t>(counts.inodes);
-  out.number<uint32_t>(counts.xattrs);
-  out.number<uint64_t>(counts.strings);
-  uint32_t xattr_count = 0;
-  for (const InodeId id : inodes) {
-    write_inode(tree.inode(id), xattr_count, &out);
-    xattr_count += static_cast<uint32_t>(tree.inode(id).xattrs.size());
-  }
-  for (const InodeId id : inodes) {
-    for (const auto& [name, value] : tree.inode(id).xattrs) {
-      out.text(name);
-      out.text(value);
-    }
-  }
-  for (const NodeId id : order) {
-    const Node& node = tree.node(id);
-    out.number<uint32_t>(node_number[node.parent]);
-    out.number<uint32_t>(inode_number[node.inode]);
-    out.number<uint8_t>((node.implicit ? kImplicitFlag : 0) | (node.opaque ? kOpaqueFlag : 0));
-    out.text(node.name);
-  }
-  const size_t body = bytes.size() - sizeof(uint32_t);
-  Writer trailer(bytes.data() + body, 0);
-  trailer.number<uint32_t>(checksum(std::string_view(bytes).substr(0, body)));
-  return bytes;
-}
-
 Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const std::string& path) {
   const auto invalid = [&](const char* why) {
     return input_error(Code::ERR_INVALID_INDEX, "index", path, why);
   };
-  if (bytes.size() < kHeaderBytes + 4 || !bytes.starts_with(kMagic)) {
+  if (bytes.size() < kHeaderBytes + kTrailerBytes || !bytes.starts_with(kMagic)) {
     return invalid("this is not a layer index");
   }
   Reader header(bytes.substr(kMagic.size()), {});
@@ -250,10 +109,10 @@ Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const st
   const uint64_t inodes_size = uint64_t{counts.inodes} * inode_bytes(version);
   const uint64_t records =
       inodes_size + uint64_t{counts.xattrs} * kXattrBytes + uint64_t{counts.nodes} * kNodeBytes;
-  const uint64_t body = bytes.size() - kHeaderBytes - 4;
+  const uint64_t body = bytes.size() - kHeaderBytes - kTrailerBytes;
   if (records > body || counts.strings != body - records) return invalid("the file is cut off");
-  Reader trailer(bytes.substr(bytes.size() - 4), {});
-  if (trailer.number<uint32_t>() != checksum(bytes.substr(0, bytes.size() - 4))) {
+  Reader trailer(bytes.substr(bytes.size() - kTrailerBytes), {});
+  if (trailer.number<uint32_t>() != checksum(bytes.substr(0, bytes.size() - kTrailerBytes))) {
     return invalid("the checksum does not match: the file is damaged");
   }
 
@@ -304,20 +163,6 @@ Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const st
   }
   if (counts.nodes == 0) return invalid("no root");
   return tree;
-}
-
-Status save_index(const LayerTree& tree, const std::string& path) {
-  const std::string bytes = encode_index(tree);
-  UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!file.valid()) return system_error(errno, "open", path);
-  for (size_t done = 0; done < bytes.size();) {
-    const ssize_t written = ::write(file.get(), bytes.data() + done, bytes.size() - done);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return system_error(errno, "write", path);
-    done += static_cast<size_t>(written);
-  }
-  if (const int error = file.close()) return system_error(error, "close", path);
-  return {};
 }
 
 Result<std::shared_ptr<LayerTree>> load_index(const std::string& path) {
