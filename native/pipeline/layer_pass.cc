@@ -417,8 +417,8 @@ void LayerPass::finish_directories() {
       self->drain_done(false, std::move(status));
     });
   };
-  for (NodeId id = 1; id < tree_->node_count(); ++id) {
-    if (!tree_->is_directory(id) || tree_->node(id).implicit) continue;
+  for (const NodeId id : tree_->directories()) {
+    if (id == kRootNode || tree_->node(id).implicit) continue;
     directories.push_back(id);
     if (directories.size() == kDirectoriesPerTask) post(std::exchange(directories, {}));
   }

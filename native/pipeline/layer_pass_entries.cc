@@ -165,8 +165,8 @@ Status LayerPass::check_storable(NodeId id) const {
 
 // As finish_directories(), but that there are none.
 Status LayerPass::check_directories() const {
-  for (NodeId id = 0; id < tree_->node_count(); ++id) {
-    if (!tree_->is_directory(id) || tree_->node(id).implicit) continue;
+  for (const NodeId id : tree_->directories()) {
+    if (tree_->node(id).implicit) continue;
     OCIUNPACK_TRY(check_storable(id));
   }
   return {};

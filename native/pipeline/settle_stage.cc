@@ -111,13 +111,8 @@ class SettleStage {
   }
 
   Status finish_directories() {
-    std::vector<NodeId> unfinished = plan_.implicit_directories;
-    if (!pass_.directories_finished()) {
-      unfinished.clear();
-      for (NodeId id = 0; id < tree_.node_count(); ++id) {
-        if (tree_.is_directory(id)) unfinished.push_back(id);
-      }
-    }
+    std::vector<NodeId> unfinished =
+        pass_.directories_finished() ? plan_.implicit_directories : tree_.directories();
     const auto sort_unique = [](std::vector<NodeId>* ids) {
       // A child has a higher number than its parent: deepest first, so that a directory which its
       // new mode closes to us is closed only when everything below it is done.

@@ -248,8 +248,8 @@ void Settler::hide_root() {
 // A directory that took the place of something else in this very layer hides what is below (row
 // 10).
 void Settler::mark_cut_directories() {
-  for (NodeId id = 1; id < tree_->node_count(); ++id) {
-    if (!tree_->is_directory(id)) continue;
+  for (const NodeId id : tree_->directories()) {
+    if (id == kRootNode) continue;
     Node& node = tree_->node(id);
     if (node.cut_at != kNeverCut) node.opaque = true;
     if (node.opaque) plan_.opaque_directories.push_back(id);
@@ -259,8 +259,8 @@ void Settler::mark_cut_directories() {
 // A directory that this layer did not name is what the lower layers show there (row 7), or new:
 // 0755 0:0 and, so that the result does not depend on the clock, from the epoch.
 void Settler::inherit_attributes() {
-  for (NodeId id = 0; id < tree_->node_count(); ++id) {
-    if (!tree_->is_directory(id) || !tree_->node(id).implicit) continue;
+  for (const NodeId id : tree_->directories()) {
+    if (!tree_->node(id).implicit) continue;
     plan_.implicit_directories.push_back(id);
     Inode& inode = tree_->inode_of(id);
     std::optional<MergedNode> lower;

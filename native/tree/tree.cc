@@ -42,6 +42,8 @@ LayerTree::LayerTree() : slots_(1024, kNoNode) {
   nodes_.emplace_back();
   nodes_[kRootNode].implicit = true;
   nodes_[kRootNode].inode = new_inode(NodeType::kDirectory, kRootNode);
+  nodes_[kRootNode].was_directory = true;
+  directories_.push_back(kRootNode);
 }
 
 size_t LayerTree::slot_of(NodeId parent, std::string_view name) const {
@@ -85,6 +87,10 @@ NodeId LayerTree::find_or_add(NodeId parent, std::string_view name) {
 void LayerTree::place(NodeId id, InodeId inode) {
   Node& node = nodes_[id];
   node.inode = inode;
+  if (!node.was_directory && inodes_[inode].type == NodeType::kDirectory) {
+    node.was_directory = true;
+    directories_.push_back(id);
+  }
   if (!node.in_child_list && id != kRootNode) {
     node.in_child_list = true;
     node.next_sibling = nodes_[node.parent].first_child;
@@ -120,6 +126,16 @@ std::span<const Xattr> LayerTree::keep_xattrs(std::span<const Xattr> xattrs) {
   return {kept, xattrs.size()};
 }
 
+std::vector<NodeId> LayerTree::directories() const {
+  std::vector<NodeId> present;
+  for (const NodeId id : directories_) {
+    if (is_directory(id)) present.push_back(id);
+  }
+  // A parent has a smaller number than what lies in it, but a path may become a directory late.
+  std::sort(present.begin(), present.end());
+  return present;
+}
+
 std::string LayerTree::path(NodeId id) const {
   size_t length = 0;
   for (NodeId at = id; at != kRootNode; at = nodes_[at].parent)
@@ -145,7 +161,8 @@ bool LayerTree::merges_at(NodeId id, uint64_t entry) const {
 
 size_t LayerTree::memory_bytes() const {
   return nodes_.capacity() * sizeof(Node) + inodes_.capacity() * sizeof(Inode) +
-         slots_.capacity() * sizeof(NodeId) + checksums_.size() * sizeof(uint32_t) + arena_.total();
+         (slots_.capacity() + directories_.capacity()) * sizeof(NodeId) +
+         checksums_.size() * sizeof(uint32_t) + arena_.total();
 }
 
 }  // namespace ociunpack

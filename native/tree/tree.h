@@ -67,6 +67,7 @@ struct Node {
   bool implicit = false;  // a directory that the layer did not name, only paths below it
   bool opaque = false;    // a directory that hides the lower layers' content
   bool in_child_list = false;
+  bool was_directory = false;    // it stands in LayerTree::directories_
   bool named_directory = false;  // an entry has named a directory here, whatever came after it
 };
 
@@ -109,6 +110,10 @@ class LayerTree {
   NodeType type_of(NodeId id) const { return inode_of(id).type; }
   bool is_directory(NodeId id) const { return present(id) && type_of(id) == NodeType::kDirectory; }
 
+  // The present directories, each after the one that it lies in. Found without a look at what is
+  // none: a tree is mostly files, and every look at one is a wait for memory.
+  std::vector<NodeId> directories() const;
+
   // "a/b/c", without a leading slash; "" for the root.
   std::string path(NodeId id) const;
   // True when no path prefix of `id`, itself included, was cut off the lower layers at or before
@@ -126,7 +131,8 @@ class LayerTree {
   std::vector<Node> nodes_;
   std::vector<Inode> inodes_;
   std::deque<uint32_t> checksums_;
-  std::vector<NodeId> slots_;  // open addressing by (parent, name); kNoNode is free
+  std::vector<NodeId> slots_;        // open addressing by (parent, name); kNoNode is free
+  std::vector<NodeId> directories_;  // every path that a directory was ever given to, once
   Arena arena_;
 };
 
