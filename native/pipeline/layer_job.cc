@@ -83,11 +83,18 @@ void LayerJob::cancel() {
 }
 
 void LayerJob::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (busy_) return;
+  }
+  let_go();
+}
+
+void LayerJob::let_go() {
   std::shared_ptr<LayerPass> pass;
   UniqueFd fd;
   {
     const std::lock_guard lock(mutex_);
-    if (busy_) return;
     pass = std::exchange(pass_, nullptr);
     fd = std::move(fd_);
   }
@@ -136,7 +143,11 @@ void LayerJob::run_settle(std::shared_ptr<Settling> settling) {
   } else if (plan.value().replan) {
     replan(std::move(settling), settler.lower());
   } else {
-    settling->on_settled(finish_settle(*settling, std::move(plan).value()));
+    auto result = finish_settle(*settling, std::move(plan).value());
+    // Here and now, while other workers are busy with other layers: at the end of the whole call
+    // the thread that closes the jobs would have to close some thousand directories alone.
+    let_go();
+    settling->on_settled(std::move(result));
   }
 }
 

@@ -58,6 +58,7 @@ class LayerJob : public std::enable_shared_from_this<LayerJob> {
   Status save_tree(const Settling& settling) const;
   SettleResult settled(const Settling& settling, SettlePlan plan, UniqueFd directory,
                        Clock::time_point start);
+  void let_go();
   bool cancelled();
   void set_busy(bool busy);
   bool can_replay() const;
