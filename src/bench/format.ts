@@ -94,13 +94,20 @@ export function remarks(row: Row): string[] {
   return found;
 }
 
-/** Why times of this host say little. */
-export function hostWarnings({ fileSystem, load, workers }: BenchHost): string[] {
+/** Why times of this host say little, or are not those that its user sees. */
+export function hostWarnings(host: BenchHost): string[] {
+  const { fileSystem, load, workers, extraCertificates } = host;
   const found = fileSystem.warning === undefined ? [] : [fileSystem.warning];
   if (load > workers / 2) {
     found.push(
       `other work ran here when this began (load ${load.toFixed(1)}): wall times say little, ` +
         'processor times more',
+    );
+  }
+  if (extraCertificates) {
+    found.push(
+      'NODE_EXTRA_CA_CERTS is set: Node before 22 parses that file at each start, which can take ' +
+        'longer than all else of it; contenders ran without it',
     );
   }
   return found;

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { loadBinding } from '../native/index.js';
 import { describeFileSystem, type FileSystemInfo } from './file-system.js';
+import { hasExtraCertificates } from './process.js';
 
 export interface BenchHost {
   cpu: string;
@@ -22,6 +23,8 @@ export interface BenchHost {
   zstd: string;
   /** Load average of one minute at the beginning: what else ran. */
   load: number;
+  /** `NODE_EXTRA_CA_CERTS` is set, without which the contenders run. */
+  extraCertificates: boolean;
   fileSystem: FileSystemInfo;
 }
 
@@ -40,6 +43,7 @@ export function describeHost(directory: string): BenchHost {
     decoder: gzip,
     zstd,
     load: Number(readOr('/proc/loadavg', '0').split(' ', 1)[0]),
+    extraCertificates: hasExtraCertificates(),
     fileSystem: describeFileSystem(directory),
   };
 }

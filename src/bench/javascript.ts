@@ -7,7 +7,7 @@ import { packageRoot } from '../package-root.js';
 import type { Absence, Contender, ContenderKind, Place } from './contender.js';
 import type { JavaScriptTask } from './javascript-child.js';
 import { viewLayers } from './layered-view.js';
-import { runProcess } from './process.js';
+import { runNode } from './process.js';
 
 interface Variant {
   id: string;
@@ -121,9 +121,7 @@ function javaScriptContender(variant: Variant, owners: boolean): Contender {
       });
       const task: JavaScriptTask = { how, layers, destination, owners };
       const child = path.join(packageRoot, 'dist/bench/javascript-child.js');
-      const { usage } = await runProcess(process.execPath, [child, JSON.stringify(task)], {
-        signal,
-      });
+      const { usage } = await runNode([child, JSON.stringify(task)], { signal });
       return { usage };
     },
     async view({ image, signal }, destination) {

@@ -18,7 +18,7 @@ import { removeTree } from '../native/index.js';
 import type { Contender, UnpackFacts } from './contender.js';
 import type { BenchImage } from './image.js';
 import { viewDirectory } from './layered-view.js';
-import { commandFile, runProcess } from './process.js';
+import { commandFile, runNode } from './process.js';
 
 /** How this process may unpack. */
 export interface OwnMode {
@@ -99,11 +99,8 @@ function ownContender(
     absence: async () => undefined,
     async unpack({ image, signal }, destination): Promise<UnpackFacts> {
       const args = ['unpack', image.reference, destination, '--json', ...options];
-      const command = [commandFile, ...args];
-      const { code, stdout, stderr, usage } = await runProcess(process.execPath, command, {
-        signal,
-        codes: [0, 1, 2],
-      });
+      const settings = { signal, codes: [0, 1, 2] };
+      const { code, stdout, stderr, usage } = await runNode([commandFile, ...args], settings);
       if (code !== 0) {
         throw failureOf(stdout, stderr);
       }

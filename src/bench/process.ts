@@ -98,6 +98,23 @@ export async function runProcess(
   }
 }
 
+/** Node before 22 parses the whole file that this variable names at every start, before a program's first line. */
+const certificatesVariable = 'NODE_EXTRA_CA_CERTS';
+
+/** Whether each start of Node reads authorities that none of the contenders needs: they speak no TLS. */
+export function hasExtraCertificates(): boolean {
+  return Boolean(process.env[certificatesVariable]);
+}
+
+/** Runs a program of Node as {@link runProcess} does, without the authorities of {@link hasExtraCertificates}. */
+export function runNode(
+  args: readonly string[],
+  options: Omit<ProcessOptions, 'env'> = {},
+): Promise<ProcessResult> {
+  const { [certificatesVariable]: _, ...env } = process.env;
+  return runProcess(process.execPath, args, { ...options, env });
+}
+
 /** Whether `command` can be run; its first line of output as a version. */
 export async function versionOf(
   command: string,

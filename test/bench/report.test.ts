@@ -47,6 +47,13 @@ describe('the table', () => {
     expect(benchLines(report).join('\n')).toContain('(load 3.2)');
     expect(benchLines(sampleReport()).join('\n')).not.toContain('warning');
   });
+
+  test('says that the starts of Node are faster than those that this user sees', () => {
+    const report = sampleReport();
+    report.host.extraCertificates = true;
+    expect(benchLines(report).join('\n')).toContain('warning: NODE_EXTRA_CA_CERTS is set');
+    expect(htmlReport(report)).toContain('<p class="warn">NODE_EXTRA_CA_CERTS is set');
+  });
 });
 
 test('waiting is what the workers had beyond the stages', () => {

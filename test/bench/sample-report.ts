@@ -54,6 +54,7 @@ export function sampleReport(own = 3000): BenchReport {
       decoder: 'isa-l',
       zstd: '1.5.4',
       load: 0.5,
+      extraCertificates: false,
       fileSystem: { type: 'ext4', options: ['rw', 'noatime'] },
     },
     runs: 5,

@@ -7,7 +7,7 @@ import { UnpackError, type UnpackErrorCode, version } from '../../index.js';
 import { removeTree } from '../../native/index.js';
 import { type BenchHost, describeHost } from '../host.js';
 import { ContainerdDaemon } from '../peers/containerd-daemon.js';
-import { commandFile, runProcess, type Usage, versionOf, which } from '../process.js';
+import { commandFile, runNode, runProcess, type Usage, versionOf, which } from '../process.js';
 import { withScratch } from '../scratch.js';
 import { type Statistics, statistics } from '../statistics.js';
 import { startThrottle } from './throttle.js';
@@ -234,8 +234,7 @@ class PullBench {
   async #command(args: readonly string[]): Promise<{ sample: PullSample; report: CommandReport }> {
     const { signal } = this.#options;
     const started = performance.now();
-    const { code, stdout, stderr, usage } = await runProcess(
-      process.execPath,
+    const { code, stdout, stderr, usage } = await runNode(
       [commandFile, ...args, '--json', '--durability', 'none'],
       { signal, codes: [0, 1, 2] },
     );
