@@ -49,6 +49,8 @@ export interface ExamineHostOptions {
 }
 
 const oldestNode = [20, 19] as const;
+/** The first that reads the authorities of the environment when TLS needs them, not at its start. */
+const firstLazyNode = 22;
 
 /**
  * Finds out what this host can do, by trying it. Needs no rights; what this process may not do is a finding, not
@@ -58,7 +60,7 @@ const oldestNode = [20, 19] as const;
  */
 export async function examineHost(options: ExamineHostOptions = {}): Promise<HostReport> {
   const directory = path.resolve(options.directory ?? (await defaultDirectory()));
-  const probes: Probe[] = [nodeProbe()];
+  const probes: Probe[] = [nodeProbe(), startProbe()];
   const binding = tryBinding();
   if ('error' in binding) {
     const { message } = binding.error;
@@ -107,6 +109,18 @@ function nodeProbe(): Probe {
   const [major = 0, minor = 0] = node.split('.').map(Number);
   const fits = major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1]);
   return { id: 'node', status: fits ? 'ok' : 'fail', value: node, evidence: process.execPath };
+}
+
+/** Whether starts of Node are slow. */
+function startProbe(): Probe {
+  const file = process.env.NODE_EXTRA_CA_CERTS;
+  const isSlow = Boolean(file) && Number.parseInt(process.versions.node, 10) < firstLazyNode;
+  return {
+    id: 'node-start',
+    status: isSlow ? 'warn' : 'ok',
+    value: isSlow ? 'slow' : 'fast',
+    evidence: file ? `NODE_EXTRA_CA_CERTS=${file}` : 'NODE_EXTRA_CA_CERTS: not set',
+  };
 }
 
 function decoderProbes(binding: Binding): Probe[] {

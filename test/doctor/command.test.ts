@@ -43,6 +43,17 @@ describe('oci-unpack doctor', () => {
     });
   });
 
+  test('says what makes each start of Node slow', async () => {
+    const start = async (env: NodeJS.ProcessEnv) => {
+      const { stdout } = await runCommand(['doctor', '--json'], { env });
+      const { checks } = JSON.parse(stdout) as { checks: { name: string; status: string }[] };
+      return checks.find(({ name }) => name === 'node-start')?.status;
+    };
+    expect(await start({ NODE_EXTRA_CA_CERTS: '' })).toBe('ok');
+    const isSlow = Number.parseInt(process.versions.node, 10) < 22;
+    expect(await start({ NODE_EXTRA_CA_CERTS: '/no/such/file.pem' })).toBe(isSlow ? 'warn' : 'ok');
+  });
+
   test('of a directory that is not there is an error with its path', async () => {
     const { code, stderr } = await runCommand(['doctor', '--dir', '/nowhere/at/all']);
     expect(code).toBe(1);
