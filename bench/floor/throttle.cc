@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -31,7 +32,7 @@ constexpr double kBurst = 0.1;
 
 double now() { return clock_seconds(CLOCK_MONOTONIC); }
 
-// Hands out bytes at a rate.
+// Hands out bytes at a rate, and remembers when the first of a run were taken.
 class Bucket {
  public:
   explicit Bucket(double rate) : rate_(rate), paid_until_(now()) {}
@@ -39,15 +40,19 @@ class Bucket {
   // Takes bytes, perhaps too early: the time to wait for until the next are taken.
   double take(size_t bytes) {
     taken_ += bytes;
+    if (first_ == 0) first_ = now();
     paid_until_ = std::max(paid_until_, now() - kBurst) + static_cast<double>(bytes) / rate_;
     return paid_until_;
   }
   uint64_t taken() const { return taken_; }
+  // When the first bytes were taken since this was asked before, by CLOCK_MONOTONIC; 0 for none.
+  double first() { return std::exchange(first_, 0); }
 
  private:
   const double rate_;
   double paid_until_;
   uint64_t taken_ = 0;
+  double first_ = 0;
 };
 
 // One direction of a connection: a socket, a pipe, a socket.
@@ -157,6 +162,18 @@ timespec until(double time) {
   return {seconds, static_cast<long>((left - static_cast<double>(seconds)) * 1e9)};
 }
 
+// Answers each line of stdin with the time of the first byte. False at its end.
+bool answer(Bucket* bucket) {
+  std::array<char, 64> asked;
+  const ssize_t got = ::read(STDIN_FILENO, asked.data(), asked.size());
+  if (got <= 0) return false;
+  for (ssize_t lines = std::count(asked.begin(), asked.begin() + got, '\n'); lines > 0; lines--) {
+    std::printf("%.9f\n", bucket->first());
+  }
+  std::fflush(stdout);
+  return true;
+}
+
 }  // namespace
 
 int run_throttle(const char* host, const char* port, double rate) {
@@ -195,10 +212,7 @@ int run_throttle(const char* host, const char* port, double rate) {
       std::perror("ppoll");
       return 1;
     }
-    if (std::array<char, 64> ignored;
-        watched[0].revents != 0 && ::read(STDIN_FILENO, ignored.data(), ignored.size()) <= 0) {
-      break;
-    }
+    if (watched[0].revents != 0 && !answer(&bucket)) break;
     if (watched[1].revents != 0) {
       UniqueFd client(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
       UniqueFd server = client.valid() ? connect_to(addresses.get()) : UniqueFd();

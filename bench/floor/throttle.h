@@ -6,8 +6,10 @@
 
 namespace ociunpack::bench {
 
-// Listens on a port of 127.0.0.1, which it prints to stdout; ends when stdin does, and prints how
-// many bytes have come back. `rate` is in bytes per second. Returns the exit code.
+// Listens on a port of 127.0.0.1, which it prints to stdout. A line on stdin asks when the first
+// byte came back since the line before: it prints the seconds of CLOCK_MONOTONIC, 0 for none. Ends
+// when stdin does, and prints how many bytes have come back. `rate` is in bytes per second. Returns
+// the exit code.
 int run_throttle(const char* host, const char* port, double rate);
 
 }  // namespace ociunpack::bench

@@ -26,10 +26,22 @@ describe.skipIf(cannot !== undefined)(`pulls${cannot ? ` (skipped: ${cannot})` :
     const report = JSON.parse(stdout);
     expect(report).toMatchObject({ kind: 'oci-unpack-bench-registry', schema: 1, runs: 1 });
     expect(report.results.map(({ rate }: { rate: number }) => rate)).toEqual([400]);
-    for (const { rows, ratio, layers, speedup } of report.results) {
+    for (const { rows, ratio, ratioFromFirstByte, layers, speedup } of report.results) {
       const [download, unpack, pull, containerd] = rows;
       expect(ratio).toBeCloseTo(
         pull.wall.median / Math.max(download.wall.median, unpack.wall.median),
+      );
+      // The starts are left out: Node's, and opening the store.
+      for (const row of [download, pull]) {
+        expect(row.fromFirstByte.median).toBeGreaterThan(0);
+        expect(row.fromFirstByte.median).toBeLessThan(row.wall.median - 30);
+        expect(row.samples).toMatchObject([{ fromFirstByte: row.fromFirstByte.median }]);
+      }
+      expect(unpack.samples).toMatchObject([{ call: unpack.call.median }]);
+      expect(unpack.call.median).toBeLessThan(unpack.wall.median - 30);
+      expect(unpack).not.toHaveProperty('fromFirstByte');
+      expect(ratioFromFirstByte).toBeCloseTo(
+        pull.fromFirstByte.median / Math.max(download.fromFirstByte.median, unpack.call.median),
       );
       expect(layers).toBe(4);
       expect(pull.samples).toMatchObject([{ wall: expect.any(Number) }]);
@@ -43,6 +55,7 @@ describe.skipIf(cannot !== undefined)(`pulls${cannot ? ` (skipped: ${cannot})` :
     const table = await bench('--rates', '0', '--peers', 'none');
     expect(table.code).toBe(0);
     expect(table.stdout).toMatch(/unthrottled .* s .* s .* s/);
+    expect(table.stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
     expect(table.stdout).toContain('test/image:latest');
     for (const [url, code] of [
       ['https://127.0.0.1:1', 2],
@@ -55,6 +68,30 @@ describe.skipIf(cannot !== undefined)(`pulls${cannot ? ` (skipped: ${cannot})` :
 });
 
 describe('the throttle', () => {
+  it('knows when the first byte of a run came back', async () => {
+    const pause = 50;
+    const server = createServer((_, response) => setTimeout(() => response.end('x'), pause));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const throttle = await startThrottle({ host: '127.0.0.1', port }, 10e6);
+    const now = () => Number(process.hrtime.bigint()) / 1e6;
+    try {
+      expect(await throttle.firstByte()).toBeUndefined();
+      const asked = now();
+      await (await fetch(`http://${throttle.host}/`)).text();
+      const answered = now();
+      await (await fetch(`http://${throttle.host}/`)).text();
+      const first = await throttle.firstByte();
+      expect(first).toBeGreaterThan(asked + pause - 2);
+      expect(first).toBeLessThan(answered);
+      expect(await throttle.firstByte()).toBeUndefined();
+    } finally {
+      await throttle.close();
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
   it('keeps to its rate, all connections together', async () => {
     const rate = 10e6;
     const body = Buffer.alloc(2_000_000);

@@ -1,4 +1,5 @@
 // What the command `bench` uses of src/bench/pull/.
 
-export { type PullBenchReport, runPullBench } from './measure.js';
+export { runPullBench } from './measure.js';
+export type { PullBenchReport } from './result.js';
 export { pullBenchLines } from './text.js';

@@ -5,12 +5,18 @@ import { cp, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError, type UnpackErrorCode, version } from '../../index.js';
 import { removeTree } from '../../native/index.js';
-import { type BenchHost, describeHost } from '../host.js';
+import { describeHost } from '../host.js';
 import { ContainerdDaemon } from '../peers/containerd-daemon.js';
-import { commandFile, runNode, runProcess, type Usage, versionOf, which } from '../process.js';
+import { commandFile, runNode, runProcess, versionOf, which } from '../process.js';
 import { withScratch } from '../scratch.js';
-import { type Statistics, statistics } from '../statistics.js';
-import { startThrottle } from './throttle.js';
+import {
+  type PullBenchReport,
+  type PullResult,
+  type PullRow,
+  type PullSample,
+  summary,
+} from './result.js';
+import { startThrottle, type Throttle } from './throttle.js';
 
 /** Options of {@link runPullBench}. */
 export interface PullBenchOptions {
@@ -26,50 +32,6 @@ export interface PullBenchOptions {
   alone?: boolean | undefined;
   signal?: AbortSignal | undefined;
   onStep?: ((text: string) => void) | undefined;
-}
-
-export interface PullSample extends Partial<Usage> {
-  /** Milliseconds from the start of the process to its end. */
-  wall: number;
-}
-
-/** One of download, unpack, pull, containerd. */
-export interface PullRow {
-  id: 'download' | 'unpack' | 'pull' | 'containerd';
-  version?: string;
-  /** Why it was not measured. */
-  reason?: string;
-  samples: PullSample[];
-  wall?: Statistics;
-}
-
-/** An image at one speed. */
-export interface PullResult {
-  reference: string;
-  manifestDigest: string;
-  layers: number;
-  /** Bytes of the layers' blobs. */
-  size: number;
-  /** Mbit/s; 0 is as fast as it goes. */
-  rate: number;
-  rows: PullRow[];
-  /** The pull to the larger of download and unpack, medians. */
-  ratio: number;
-  /** containerd's pull to ours, where it was measured. */
-  speedup?: number;
-}
-
-/** What {@link runPullBench} resolves to. */
-export interface PullBenchReport {
-  kind: 'oci-unpack-bench-registry';
-  schema: 1;
-  version: string;
-  /** RFC 3339. */
-  date: string;
-  host: BenchHost;
-  registry: string;
-  runs: number;
-  results: PullResult[];
 }
 
 /** Of a daemon that came with the host: its default. */
@@ -157,14 +119,11 @@ class PullBench {
         for (const row of rows.filter(({ reason }) => reason === undefined)) {
           const speed = rate === 0 ? '' : ` at ${rate} Mbit/s`;
           this.#step(`run ${run + 1} of ${this.#runs}${speed}: ${row.id}`);
-          await this.#timed(row, throttle?.host ?? host);
+          await this.#timed(row, throttle?.host ?? host, throttle);
         }
       }
     } finally {
       await throttle?.close();
-    }
-    for (const row of rows.filter(({ samples }) => samples.length > 0)) {
-      row.wall = statistics(row.samples.map(({ wall }) => wall));
     }
     return rows;
   }
@@ -183,22 +142,16 @@ class PullBench {
     }
   }
 
-  async #timed(row: PullRow, host: string): Promise<void> {
+  async #timed(row: PullRow, host: string, throttle: Throttle | undefined): Promise<void> {
     const root = path.join(this.#scratch, 'run');
     try {
-      switch (row.id) {
-        case 'download':
-          row.samples.push((await this.#pull(host, root, ['--no-unpack'])).sample);
-          return;
-        case 'pull':
-          row.samples.push((await this.#pull(host, root, [])).sample);
-          return;
-        case 'unpack':
-          row.samples.push((await this.#unpack()).sample);
-          return;
-        default:
-          row.samples.push(await this.#containerd(host, root));
-      }
+      await throttle?.firstByte(); // what came for the last run is forgotten
+      const { sample, started } = await this.#run(row.id, host, root);
+      const first = await throttle?.firstByte();
+      row.samples.push({
+        ...sample,
+        ...(first !== undefined && { fromFirstByte: started + sample.wall - first }),
+      });
     } catch (error) {
       if (row.id !== 'containerd' || this.#options.signal?.aborted) {
         throw error;
@@ -207,6 +160,21 @@ class PullBench {
       row.samples = [];
     } finally {
       await removeTree(root);
+    }
+  }
+
+  async #run(id: PullRow['id'], host: string, root: string): Promise<Run> {
+    switch (id) {
+      case 'download':
+        return this.#pull(host, root, ['--no-unpack']);
+      case 'pull':
+        return this.#pull(host, root, []);
+      case 'unpack': {
+        const { sample, started, report } = await this.#unpack();
+        return { sample: { ...sample, call: report.milliseconds }, started };
+      }
+      default:
+        return this.#containerd(host, root);
     }
   }
 
@@ -231,40 +199,41 @@ class PullBench {
     }
   }
 
-  async #command(args: readonly string[]): Promise<{ sample: PullSample; report: CommandReport }> {
+  async #command(args: readonly string[]): Promise<Run & { report: CommandReport }> {
     const { signal } = this.#options;
-    const started = performance.now();
+    const started = now();
     const { code, stdout, stderr, usage } = await runNode(
       [commandFile, ...args, '--json', '--durability', 'none'],
       { signal, codes: [0, 1, 2] },
     );
-    const wall = performance.now() - started;
+    const wall = now() - started;
     if (code !== 0) {
       throw failureOf(stdout, stderr);
     }
     const text = args[0] === 'pull' ? (stdout.trim().split('\n').at(-1) ?? '') : stdout;
-    return { sample: { wall, ...usage }, report: JSON.parse(text) as CommandReport };
+    return { sample: { wall, ...usage }, started, report: JSON.parse(text) as CommandReport };
   }
 
-  async #containerd(host: string, root: string): Promise<PullSample> {
+  async #containerd(host: string, root: string): Promise<Run> {
     const home = path.join(this.#scratch, 'containerd');
     await mkdir(home, { recursive: true });
     const daemon = await ContainerdDaemon.start(root, home, daemonUnpacks);
     try {
       await daemon.resetPeak();
       const before = await daemon.usage();
-      const started = performance.now();
+      const started = now();
       const { signal } = this.#options;
       const args = ['images', 'pull', '--plain-http', `${host}/${this.#image}`];
       const client = await daemon.ctr(args, signal === undefined ? {} : { signal });
-      const wall = performance.now() - started;
+      const wall = now() - started;
       const after = await daemon.usage();
-      return {
+      const sample = {
         wall,
         user: after.user - before.user + (client.usage?.user ?? 0),
         system: after.system - before.system + (client.usage?.system ?? 0),
         maxRss: Math.max(after.maxRss, client.usage?.maxRss ?? 0),
       };
+      return { sample, started };
     } finally {
       await daemon.stop();
       await removeTree(home);
@@ -276,17 +245,22 @@ class PullBench {
   }
 }
 
+/** A run, and when it began by {@link now}. */
+interface Run {
+  sample: PullSample;
+  started: number;
+}
+
+/** Milliseconds of the clock that the throttle tells its times by. */
+function now(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
 interface CommandReport {
   manifestDigest: string;
   layers: unknown[];
   blobs: { bytesWritten: number };
-}
-
-function summary(rows: PullRow[]): Pick<PullResult, 'rows' | 'ratio' | 'speedup'> {
-  const of = (id: PullRow['id']) => rows.find((row) => row.id === id)?.wall?.median;
-  const [pull = 0, containerd] = [of('pull'), of('containerd')];
-  const ratio = pull / Math.max(of('download') ?? 0, of('unpack') ?? 0);
-  return { rows, ratio, ...(containerd !== undefined && { speedup: containerd / pull }) };
+  milliseconds: number;
 }
 
 function failureOf(stdout: string, stderr: string): UnpackError {

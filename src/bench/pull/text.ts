@@ -3,7 +3,7 @@
 import { formatBytes, plural, printable, shortDigest, table, wrap } from '../../text.js';
 import { formatSeconds } from '../format.js';
 import { hostLines } from '../text.js';
-import type { PullBenchReport, PullResult } from './measure.js';
+import type { PullBenchReport, PullResult } from './result.js';
 
 /** The ratio that a pull is to stay below. */
 const goal = 1.15;
@@ -20,9 +20,9 @@ export function pullBenchLines(report: PullBenchReport): string[] {
     '',
     ...wrap(
       `Median of ${plural(report.runs, 'run')} in turns, each a process of its own with an empty store, from its start ` +
-        'to its end. download: pull --no-unpack. unpack: of blobs that are there. pull / larger: ' +
-        `the pull to the larger of the two, at best 1.0, at most ${goal} wanted. Each run of ours has checked ` +
-        'every digest and diffID.',
+        'to its end. download: pull --no-unpack. unpack: of blobs that are there. ratio: the pull to the larger of ' +
+        'the two. 1st byte: the same from the first byte that the registry sent, the unpack from when its store was ' +
+        `open; at best 1.0, at most ${goal} wanted. Each run of ours has checked every digest and diffID.`,
     ),
   );
   return lines;
@@ -36,14 +36,15 @@ function imageLines(results: readonly PullResult[]): string[] {
   const title =
     `${printable(first.reference)} (${shortDigest(first.manifestDigest)}): ` +
     `${plural(first.layers, 'layer')}, ${formatBytes(first.size)} compressed`;
-  const cells = results.map(({ rate, rows, ratio, speedup }) => [
+  const cells = results.map(({ rate, rows, ratio, ratioFromFirstByte, speedup }) => [
     rate === 0 ? 'unthrottled' : `${rate} Mbit/s`,
     ...rows.map(({ wall }) => (wall === undefined ? '' : formatSeconds(wall.median))),
     ratio.toFixed(2),
+    ratioFromFirstByte?.toFixed(2) ?? '',
     speedup === undefined ? '' : `${speedup.toFixed(1)}x`,
   ]);
-  const head = ['', 'download', 'unpack', 'pull', 'containerd', 'pull / larger', 'speed-up'];
-  const drawn = table([head, ...cells], ['<', '>', '>', '>', '>', '>', '>']).split('\n');
+  const head = ['', 'download', 'unpack', 'pull', 'containerd', 'ratio', '1st byte', 'speed-up'];
+  const drawn = table([head, ...cells], ['<', '>', '>', '>', '>', '>', '>', '>']).split('\n');
   const containerd = first.rows.find(({ id }) => id === 'containerd');
   const about = containerd?.reason ?? containerd?.version;
   const note = about === undefined ? [] : wrap(`containerd: ${printable(about)}`);

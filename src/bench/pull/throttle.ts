@@ -10,6 +10,11 @@ import { nativeTool, toolAbsence } from '../native-tool.js';
 export interface Throttle {
   /** `127.0.0.1:PORT`. */
   host: string;
+  /**
+   * When the first byte came back since the last call, in milliseconds of the clock of `process.hrtime`; undefined where
+   * none did.
+   */
+  firstByte(): Promise<number | undefined>;
   /** @returns bytes that have come back */
   close(): Promise<number>;
 }
@@ -44,6 +49,11 @@ export async function startThrottle(
   };
   return {
     host: `127.0.0.1:${await line()}`,
+    firstByte: async () => {
+      child.stdin.write('\n');
+      const seconds = await line();
+      return seconds === 0 ? undefined : seconds * 1000;
+    },
     close: () => {
       child.stdin.end();
       return line();
