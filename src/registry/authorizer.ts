@@ -31,6 +31,8 @@ export interface AuthorizerOptions {
 
 export class Authorizer {
   readonly #options: AuthorizerOptions;
+  /** What is said of the registry's own certificate does not hold for others. */
+  readonly #foreignTls: TlsOptions;
   #credentials: Promise<Credentials | undefined> | undefined;
   /** What the registry has asked for. */
   #challenge: Challenge | undefined;
@@ -39,6 +41,7 @@ export class Authorizer {
 
   constructor(options: AuthorizerOptions) {
     this.#options = options;
+    this.#foreignTls = { ca: options.tls.ca };
   }
 
   /** The Authorization header for the next request; undefined until the registry has asked for one. */
@@ -137,8 +140,7 @@ export class Authorizer {
       url,
       headers,
       body,
-      // What is said of the registry's own certificate does not hold for others.
-      tls: url.origin === origin ? tls : { ca: tls.ca },
+      tls: url.origin === origin ? tls : this.#foreignTls,
       signal,
     });
     return readToken(answer);

@@ -1,7 +1,6 @@
 // Credentials as Docker and Podman keep them: `auths`, `credHelpers` and `credsStore` of a config.json
 // (docs.docker.com/reference/cli/docker/login; containers-auth.json(5)).
 
-import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
@@ -196,6 +195,7 @@ async function askHelper(
   if (!/^[A-Za-z0-9._-]+$/.test(name)) {
     fail('is not the name of a helper');
   }
+  const { spawn } = await import('node:child_process'); // which most pulls need not load
   const { code, stdout } = await new Promise<{ code: number | null; stdout: string }>(
     (resolve, reject) => {
       const child = spawn(program, ['get'], {

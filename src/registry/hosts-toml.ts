@@ -2,7 +2,7 @@
 // (containerd docs/hosts.md; core/remotes/docker/config/hosts.go).
 
 import path from 'node:path';
-import { parse, type TomlTable } from 'smol-toml';
+import type { TomlTable } from 'smol-toml';
 import { UnpackError } from '../errors.js';
 import { type Capability, type RegistryHost, readText } from './hosts.js';
 import type { TlsOptions } from './transport.js';
@@ -20,6 +20,7 @@ export async function parseHostsToml(
   file: string,
   { domain, own, ca }: Surroundings,
 ): Promise<RegistryHost[]> {
+  const { parse } = await import('smol-toml'); // few hosts have such a file
   let root: TomlTable;
   try {
     root = parse(text);

@@ -53,8 +53,10 @@ export async function hostsFor(
     headers: {},
     tls: { ca },
   };
-  for (const root of hostsDirectories) {
-    for (const directory of directoriesOf(domain).map((part) => path.join(root, part))) {
+  const names = directoriesOf(domain);
+  const found = await Promise.all(hostsDirectories.map((root) => present(root, names)));
+  for (const [index, root] of hostsDirectories.entries()) {
+    for (const directory of found[index]?.map((part) => path.join(root, part)) ?? []) {
       const file = path.join(directory, 'hosts.toml');
       const text = await readIfThere(file);
       if (text !== undefined) {
@@ -67,6 +69,16 @@ export async function hostsFor(
     }
   }
   return [own];
+}
+
+/** Those of `names` that are in a directory, or may be: mostly not even that is there. */
+async function present(directory: string, names: string[]): Promise<string[]> {
+  try {
+    const there = new Set(await readdir(directory));
+    return names.filter((name) => there.has(name));
+  } catch (error) {
+    return isAbsent(error) ? [] : names; // its names may be open to who knows them
+  }
 }
 
 /** As containerd: `host_port_` before `host:port`, then the one for all others. */
@@ -95,12 +107,16 @@ async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') {
+    if (isAbsent(error)) {
       return undefined;
     }
     throw UnpackError.fromSystem(error, file);
   }
+}
+
+function isAbsent(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
 /** Reads a file that must be there. */

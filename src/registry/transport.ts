@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { rootCertificates } from 'node:tls';
+import { createSecureContext, rootCertificates, type SecureContextOptions } from 'node:tls';
 import type { Agent, Dispatcher } from 'undici';
 import { UnpackError } from '../errors.js';
 import { ResponseBody } from './body.js';
@@ -50,7 +50,8 @@ const maxMessageBytes = 64 * 1024;
 
 export class Transport {
   readonly #timeouts: Timeouts;
-  readonly #agents = new Map<TlsOptions, Dispatcher>();
+  /** By what is said of TLS; those without TLS need nothing of it. */
+  readonly #agents = new Map<TlsOptions | 'plain', Dispatcher>();
 
   constructor(timeouts: Timeouts) {
     this.#timeouts = timeouts;
@@ -66,7 +67,7 @@ export class Transport {
       headers: { 'accept-encoding': 'identity', 'user-agent': 'oci-unpack', ...headers },
       body: body ?? null,
     };
-    return await dispatch(this.#agentFor(tls), url, request, signal);
+    return await dispatch(this.#agentFor(url, tls), url, request, signal);
   }
 
   /** Closes all connections; what is under way fails. */
@@ -76,11 +77,12 @@ export class Transport {
     await Promise.all(agents.map((agent) => agent.destroy()));
   }
 
-  #agentFor(tls: TlsOptions): Dispatcher {
-    let agent = this.#agents.get(tls);
+  #agentFor(url: URL, tls: TlsOptions): Dispatcher {
+    const key = url.protocol === 'https:' ? tls : 'plain';
+    let agent = this.#agents.get(key);
     if (agent === undefined) {
       const { connect, stall } = this.#timeouts;
-      const secure = { ...secureOptions(tls), timeout: connect };
+      const secure = { ...(key !== 'plain' && secureOptions(key, url)), timeout: connect };
       const options = { connect: secure, headersTimeout: stall, bodyTimeout: stall };
       const proxies = proxiesOf(process.env);
       if (proxies.httpProxy === '' && proxies.httpsProxy === '') {
@@ -96,7 +98,7 @@ export class Transport {
           proxyTunnel: false,
         });
       }
-      this.#agents.set(tls, agent);
+      this.#agents.set(key, agent);
     }
     return agent;
   }
@@ -182,21 +184,29 @@ export function headerOf(answer: { headers: Headers }, name: string): string | u
   return [answer.headers[name] ?? []].flat()[0];
 }
 
-function secureOptions({ ca, client, skipVerify }: TlsOptions): Record<string, unknown> {
-  const options: Record<string, unknown> = {};
+/**
+ * Options of `tls.connect`. What must be parsed is so once, not for each connection: with the usual authorities that takes
+ * a tenth of a second.
+ */
+function secureOptions({ ca, client, skipVerify }: TlsOptions, url: URL): Record<string, unknown> {
+  const own: SecureContextOptions = {};
   if (ca !== undefined && ca.length > 0) {
-    options.ca = [...rootCertificates, ...extraAuthorities(), ...ca];
+    own.ca = [...rootCertificates, ...extraAuthorities(), ...ca];
   } else if (process.env.SSL_CERT_FILE) {
-    options.ca = [...rootCertificates, ...extraAuthorities()];
+    own.ca = [...rootCertificates, ...extraAuthorities()];
   }
   if (client !== undefined && client.length > 0) {
-    options.cert = client.map(({ cert }) => cert);
-    options.key = client.map(({ key }) => key);
+    own.cert = client.map(({ cert }) => cert);
+    own.key = client.map(({ key }) => key);
   }
-  if (skipVerify) {
-    options.rejectUnauthorized = false;
+  try {
+    return {
+      ...(Object.keys(own).length > 0 && { secureContext: createSecureContext(own) }),
+      ...(skipVerify && { rejectUnauthorized: false }),
+    };
+  } catch (error) {
+    throw fromTransport(error, url);
   }
-  return options;
 }
 
 /** Variables in lower case come first; one that is empty does not count. */
