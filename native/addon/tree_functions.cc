@@ -60,13 +60,14 @@ Napi::Value copy_metadata_function(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value disk_usage_function(const Napi::CallbackInfo& info) {
-  if (!info[0].IsString()) {
-    Napi::TypeError::New(info.Env(), "directory: is not a string").ThrowAsJavaScriptException();
-    return info.Env().Undefined();
-  }
+  Fields fields(info[0], "options");
+  const std::string directory = fields.text("directory");
+  const uint64_t threads = fields.number("threads");
+  if (threads < 1 || threads > 64) fields.fail("threads", "is not a number from 1 to 64");
+  if (!fields.ok()) return info.Env().Undefined();
   return run_apart<DiskUsage>(
       info.Env(),
-      [directory = info[0].As<Napi::String>().Utf8Value()] { return disk_usage(directory); },
+      [directory, threads] { return disk_usage(directory, static_cast<unsigned>(threads)); },
       [](Napi::Env env, DiskUsage& usage) -> Napi::Value {
         auto object = Napi::Object::New(env);
         object.Set("bytes", static_cast<double>(usage.bytes));

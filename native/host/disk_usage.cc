@@ -4,8 +4,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <optional>
 #include <set>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,39 +29,120 @@ constexpr uint64_t kBlock = 512;
 // Levels whose streams stay open; deeper ones are read whole and closed, so that a tree of any
 // depth is walked with a bounded number of descriptors.
 constexpr size_t kMaxOpen = 256;
+// Names that one thread looks at before others come to help: less is done before they are there.
+constexpr uint64_t kAlone = 2000;
+// Directories that wait for a thread: as many as keep them busy, each an open descriptor.
+constexpr size_t kMostWaiting = 64;
 
-class Walk {
+// A directory to walk, open.
+struct Start {
+  UniqueFd fd;
+  ino_t inode = 0;
+};
+
+// What the threads of one walk share: directories that wait for one of them, the inodes with
+// several names that have been counted, and the first error.
+class Shared {
  public:
-  explicit Walk(std::string path) : path_(std::move(path)) {}
+  explicit Shared(Start top) { add(std::move(top)); }
 
-  Result<DiskUsage> run() {
-    UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd.valid()) return system_error(errno, "open", path_);
-    struct stat status {};
-    if (::fstat(fd.get(), &status) != 0) return system_error(errno, "fstat", path_);
-    device_ = status.st_dev;
-    add(status);
-    OCIUNPACK_TRY(enter(std::move(fd), status.st_ino));
-    while (!levels_.empty()) OCIUNPACK_TRY(step());
-    return usage_;
+  // Takes a directory for whoever is free; false, and nothing taken, where nobody else is there or
+  // enough wait.
+  bool offer(Start* start) {
+    if (!has_others_.load(std::memory_order_relaxed)) return false;
+    const std::lock_guard lock(mutex_);
+    if (waiting_.size() >= kMostWaiting) return false;
+    add(std::move(*start));
+    changed_.notify_one();
+    return true;
+  }
+
+  void set_has_others() { has_others_ = true; }
+
+  // The next directory; none when all are done, or one has failed. The one that was taken before is
+  // done then.
+  std::optional<Start> take(bool done) {
+    std::unique_lock lock(mutex_);
+    if (done && --unfinished_ == 0) changed_.notify_all();
+    changed_.wait(lock, [this] { return !waiting_.empty() || unfinished_ == 0 || failed(); });
+    if (waiting_.empty() || failed()) return std::nullopt;
+    // The one that has waited longest: it lies highest, with the most below it.
+    Start start = std::move(waiting_.front());
+    waiting_.pop_front();
+    return start;
+  }
+
+  void fail(Error error) {
+    const std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::move(error);
+    failed_ = true;
+    changed_.notify_all();
+  }
+
+  bool failed() const { return failed_.load(std::memory_order_relaxed); }
+  std::optional<Error>& error() { return error_; }
+
+  // Whether an inode with several names is met for the first time.
+  bool is_first(const struct stat& status) {
+    const std::lock_guard lock(links_mutex_);
+    return linked_.emplace(status.st_dev, status.st_ino).second;
   }
 
  private:
+  void add(Start start) {
+    waiting_.push_back(std::move(start));
+    ++unfinished_;
+  }
+
+  std::atomic<bool> has_others_{false};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Start> waiting_;
+  size_t unfinished_ = 0;  // waiting, or being walked
+  std::optional<Error> error_;
+  std::atomic<bool> failed_{false};
+  std::mutex links_mutex_;
+  std::set<std::pair<dev_t, ino_t>> linked_;
+};
+
+// The walk of one thread: depth first from each directory that it takes.
+class Walk {
+ public:
+  // `start_others`: called once there is enough to do for others; empty for those, and who is
+  // alone.
+  Walk(Shared* shared, const std::string* path, dev_t device, std::function<void()> start_others)
+      : shared_(shared), path_(*path), device_(device), start_others_(std::move(start_others)) {}
+
+  // Until nothing is left.
+  void run() {
+    for (auto start = shared_->take(false); start; start = shared_->take(true)) {
+      if (Status status = walk(std::move(*start)); !status.ok()) {
+        shared_->fail(std::move(status).error());
+      }
+    }
+  }
+
+  void add(const struct stat& status) {
+    if (!S_ISDIR(status.st_mode) && status.st_nlink > 1 && !shared_->is_first(status)) return;
+    usage_.bytes += static_cast<uint64_t>(status.st_blocks) * kBlock;
+    ++usage_.inodes;
+  }
+
+  const DiskUsage& usage() const { return usage_; }
+
+ private:
+  Status walk(Start start) {
+    OCIUNPACK_TRY(enter(std::move(start.fd), start.inode));
+    while (!levels_.empty() && !shared_->failed()) OCIUNPACK_TRY(step());
+    return {};
+  }
+
   struct Level {
     DirStream stream;
     ino_t inode = 0;
     std::vector<std::string> directories;  // of a level that was read whole: not entered yet
     bool whole = false;
   };
-
-  void add(const struct stat& status) {
-    if (!S_ISDIR(status.st_mode) && status.st_nlink > 1 &&
-        !linked_.emplace(status.st_dev, status.st_ino).second) {
-      return;
-    }
-    usage_.bytes += static_cast<uint64_t>(status.st_blocks) * kBlock;
-    ++usage_.inodes;
-  }
 
   Status enter(UniqueFd fd, ino_t inode) {
     OCIUNPACK_ASSIGN(DirStream stream, DirStream::open(std::move(fd), path_));
@@ -121,7 +211,10 @@ class Walk {
     struct stat status {};
     if (::fstat(child.get(), &status) != 0) return system_error(errno, "fstat", path_, name);
     if (status.st_dev != device_) return {};
-    return enter(std::move(child), status.st_ino);
+    if (start_others_ && usage_.inodes > kAlone) std::exchange(start_others_, {})();
+    Start start{std::move(child), status.st_ino};
+    if (shared_->offer(&start)) return {};
+    return enter(std::move(start.fd), start.inode);
   }
 
   Status leave() {
@@ -140,16 +233,47 @@ class Walk {
     return {};
   }
 
-  const std::string path_;
-  dev_t device_ = 0;
+  Shared* const shared_;
+  const std::string& path_;
+  const dev_t device_;
+  std::function<void()> start_others_;
   DiskUsage usage_;
   std::vector<Level> levels_;
-  std::set<std::pair<dev_t, ino_t>> linked_;
 };
 
 }  // namespace
 
-Result<DiskUsage> disk_usage(const std::string& directory) { return Walk(directory).run(); }
+Result<DiskUsage> disk_usage(const std::string& directory, unsigned threads) {
+  UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return system_error(errno, "open", directory);
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) return system_error(errno, "fstat", directory);
+  Shared shared({std::move(fd), status.st_ino});
+  std::deque<Walk> walks;
+  std::vector<std::thread> others;
+  const auto start_others = [&] {
+    for (unsigned i = 1; i < std::clamp(threads, 1U, 64U); ++i) {
+      Walk& walk = walks.emplace_back(&shared, &directory, status.st_dev, nullptr);
+      try {
+        others.emplace_back([&walk] { walk.run(); });
+      } catch (const std::system_error&) {
+        break;  // fewer of them
+      }
+      shared.set_has_others();
+    }
+  };
+  Walk& first = walks.emplace_back(&shared, &directory, status.st_dev, start_others);
+  first.add(status);
+  first.run();
+  for (std::thread& thread : others) thread.join();
+  if (shared.error()) return *std::move(shared.error());
+  DiskUsage usage;
+  for (const Walk& walk : walks) {
+    usage.bytes += walk.usage().bytes;
+    usage.inodes += walk.usage().inodes;
+  }
+  return usage;
+}
 
 Status sync_file_system(int fd) {
   if (::syncfs(fd) != 0) return system_error(errno, "syncfs", "");

@@ -14,8 +14,9 @@ struct DiskUsage {
 };
 
 // Walks `directory`, a host path, without following symlinks or entering other mounts; names that
-// vanish meanwhile do not count. Blocks. ERR_NOT_FOUND where it is not there.
-Result<DiskUsage> disk_usage(const std::string& directory);
+// vanish meanwhile do not count. On up to `threads` threads (1 to 64), a small tree on one. Blocks.
+// ERR_NOT_FOUND where it is not there.
+Result<DiskUsage> disk_usage(const std::string& directory, unsigned threads = 1);
 
 // Writes everything of the file system that holds `fd` to its disk, and waits (syncfs(2)). Reports
 // a write that failed since `fd` was opened, or was last given here (Linux 5.8).

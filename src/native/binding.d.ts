@@ -319,8 +319,14 @@ export interface Binding {
   copyTree(options: { from: string; to: string; threads: number }): Promise<CopyCounts>;
   /** Gives the directory `to` owner, mode, xattrs and times of the directory `from`, without overlayfs' own xattrs. */
   copyDirectoryMetadata(options: { from: string; to: string }): Promise<void>;
-  /** What the tree takes: bytes of allocated blocks; an inode with several names counts once, the top counts. */
-  diskUsage(directory: string): Promise<{ bytes: number; inodes: number }>;
+  /**
+   * What the tree takes: bytes of allocated blocks; an inode with several names counts once, the top counts. On up to
+   * `threads` threads of its own (1 to 64); a small tree is walked by one.
+   */
+  diskUsage(options: {
+    directory: string;
+    threads: number;
+  }): Promise<{ bytes: number; inodes: number }>;
   /**
    * Exchanges what two paths of one file system name, in one step (renameat2, RENAME_EXCHANGE). Synchronous, for use in a
    * transaction. ERR_UNSUPPORTED where the file system cannot.

@@ -29,12 +29,15 @@ import type {
 import { StagedDirectory, StagingArea, treeIndexName } from './staging-area.js';
 import { Syncer } from './syncer.js';
 
+/** Threads that look at one tree, to tell what it takes: more win little more. */
+const mostWalkers = 8;
+
 export interface LocalSnapshotterOptions {
   /** Holds `snapshots` and `staging`; made where missing. Of one snapshotter alone. */
   root: string;
   database: Database;
   driver: Driver;
-  /** Threads of a copy (kinds that are flat). Default: the processors that this process may use. */
+  /** Threads that copy (kinds that are flat) or measure a tree. Default: the processors that this process may use. */
   threads?: number | undefined;
   /** What unsynced snapshots are trusted in: the running boot by default; a store has a narrower identity. */
   bootID?: (() => string) | undefined;
@@ -348,8 +351,12 @@ export class LocalSnapshotter implements LayerSnapshotter {
   }
 
   async #copy(parent: Snapshot, to: string): Promise<void> {
-    const threads = Math.max(1, Math.min(64, this.#threads ?? loadBinding().workers()));
+    const threads = this.#threadCount();
     await loadBinding().copyTree({ from: this.#directories.fs(parent.id), to, threads });
+  }
+
+  #threadCount(): number {
+    return Math.max(1, Math.min(64, this.#threads ?? loadBinding().workers()));
   }
 
   /** The snapshot `key` and those below it, itself first; none for undefined. */
@@ -412,7 +419,8 @@ export class LocalSnapshotter implements LayerSnapshotter {
 
   async #measure(directory: string): Promise<Usage> {
     try {
-      const { bytes, inodes } = await loadBinding().diskUsage(directory);
+      const threads = Math.min(mostWalkers, this.#threadCount());
+      const { bytes, inodes } = await loadBinding().diskUsage({ directory, threads });
       return { size: bytes, inodes };
     } catch (error) {
       throw UnpackError.from(error);

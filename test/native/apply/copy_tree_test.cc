@@ -247,21 +247,53 @@ TEST(disk_usage_counts_blocks_and_each_inode_once) {
   CHECK_ERROR(disk_usage(scratch.host("none")), ERR_NOT_FOUND);
 }
 
+TEST(disk_usage_on_several_threads_is_the_same) {
+  Scratch scratch;
+  scratch.directory("d");
+  // More than one thread begins alone with, directories enough for all, and links between them.
+  for (int i = 0; i < 100; ++i) {
+    const std::string directory = "d/" + std::to_string(i);
+    scratch.directory(directory);
+    scratch.directory(directory + "/e");
+    for (int j = 0; j < 30; ++j) {
+      const std::string name = "/" + std::to_string(j);
+      scratch.put_file(directory + name, std::string(static_cast<size_t>(j) * 1000, 'x'));
+      const std::string from = scratch.host(directory + name);
+      const std::string to = scratch.host("d/" + std::to_string(i / 2) + "/e/" + std::to_string(i) +
+                                          "-" + std::to_string(j));
+      if (j % 3 == 0) CHECK_EQ(::link(from.c_str(), to.c_str()), 0);
+    }
+  }
+  auto alone = disk_usage(scratch.host("d"));
+  REQUIRE_OK(alone);
+  CHECK_EQ(alone.value().inodes, 1U + 100 * 32);
+  for (const unsigned threads : {2U, 3U, 64U, 1000U}) {
+    for (int round = 0; round < 10; ++round) {
+      auto usage = disk_usage(scratch.host("d"), threads);
+      REQUIRE_OK(usage);
+      CHECK_EQ(usage.value().inodes, alone.value().inodes);
+      CHECK_EQ(usage.value().bytes, alone.value().bytes);
+    }
+  }
+}
+
 TEST(disk_usage_of_a_deep_and_wide_tree) {
   Scratch scratch;
   scratch.directory("d");
   // Deeper than the levels that are kept open, with siblings on the way back.
   int fd = ::open(scratch.host("d").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  for (int i = 0; i < 700; ++i) {
+  for (int i = 0; i < 1000; ++i) {
     for (const char* name : {"a", "b", "c"}) CHECK_EQ(::mkdirat(fd, name, 0755), 0);
     const int next = ::openat(fd, "b", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     ::close(fd);
     fd = next;
   }
   ::close(fd);
-  auto usage = disk_usage(scratch.host("d"));
-  REQUIRE_OK(usage);
-  CHECK_EQ(usage.value().inodes, 2101U);
+  for (const unsigned threads : {1U, 4U}) {
+    auto usage = disk_usage(scratch.host("d"), threads);
+    REQUIRE_OK(usage);
+    CHECK_EQ(usage.value().inodes, 3001U);
+  }
 }
 
 }  // namespace
