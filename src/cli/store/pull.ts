@@ -3,7 +3,8 @@
 import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
-import { type PullOptions, type PullReport, type Store, UnpackError } from '../../index.js';
+import { UnpackError } from '../../errors.js';
+import type { PullOptions, PullReport, Store } from '../../index.js';
 import { formatBytes, formatDuration, plural } from '../../text.js';
 import { addUnpackOptions, parseCount } from '../arguments.js';
 import { PlainPullView, PullEvents, PullView } from '../pull-view.js';
