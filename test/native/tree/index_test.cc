@@ -72,7 +72,8 @@ void fill(LayerTree* tree, size_t files) {
     inode.size = i;
     inode.checksum = tree->new_checksum(static_cast<uint32_t>(i * 2654435761u));
     if (i % 3 == 0) {
-      const Xattr xattr{"user.note", "value " + std::string(i % 40, 'v')};
+      const std::string value = "value " + std::string(i % 40, 'v');
+      const Xattr xattr{"user.note", value};
       inode.xattrs = tree->keep_xattrs({&xattr, 1});
     }
   }
