@@ -92,6 +92,28 @@ describe.skipIf(cannot !== undefined)(`access${cannot ? ` (skipped: ${cannot})` 
     });
   });
 
+  it('reads no authorities for a registry without TLS', async () => {
+    await withStore(async (store) => {
+      const args = ['pull', '--platform', platform, '--root', store.root, '--no-unpack', '--quiet'];
+      const env = { SSL_CERT_FILE: path.join(scratch, 'no such file') };
+      const plain = await runCommand([...args, '--plain-http', fixture.reference], { env });
+      expect(plain).toEqual({ code: 0, stdout: '', stderr: '' });
+      const secure = await runCommand([...args, fixture.reference], { env });
+      expect(secure.code).toBe(1);
+      expect(secure.stderr).toContain(env.SSL_CERT_FILE);
+    });
+  });
+
+  it('says so for a certificate of ours that is none', async () => {
+    const hosts = path.join(scratch, 'broken');
+    const directory = path.join(hosts, fixture.reference.split('/')[0] ?? '');
+    await mkdir(directory, { recursive: true });
+    await writeFile(path.join(directory, 'me.cert'), 'not PEM');
+    await writeFile(path.join(directory, 'me.key'), 'not PEM');
+    const options = { plainHttp: false, hostsDirectories: [hosts] };
+    await withStore((store) => fails(store, fixture.reference, options, 'ERR_TLS', 'PEM'));
+  });
+
   it('says so when a registry has no TLS', async () => {
     await withStore((store) => fails(store, fixture.reference, { plainHttp: false }, 'ERR_TLS'));
   });
