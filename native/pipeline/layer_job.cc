@@ -83,21 +83,14 @@ void LayerJob::cancel() {
 }
 
 void LayerJob::close() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (busy_) return;
-  }
-  let_go();
+  std::unique_lock lock(mutex_);
+  if (!busy_) let_go(std::move(lock));
 }
 
-void LayerJob::let_go() {
-  std::shared_ptr<LayerPass> pass;
-  UniqueFd fd;
-  {
-    const std::lock_guard lock(mutex_);
-    pass = std::exchange(pass_, nullptr);
-    fd = std::move(fd_);
-  }
+void LayerJob::let_go(std::unique_lock<std::mutex> lock) {
+  const std::shared_ptr<LayerPass> pass = std::exchange(pass_, nullptr);
+  const UniqueFd fd = std::move(fd_);
+  lock.unlock();
   if (pass) pass->release();
 }
 
@@ -146,7 +139,7 @@ void LayerJob::run_settle(std::shared_ptr<Settling> settling) {
     auto result = finish_settle(*settling, std::move(plan).value());
     // Here and now, while other workers are busy with other layers: at the end of the whole call
     // the thread that closes the jobs would have to close some thousand directories alone.
-    let_go();
+    let_go(std::unique_lock(mutex_));
     settling->on_settled(std::move(result));
   }
 }

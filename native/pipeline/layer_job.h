@@ -58,7 +58,8 @@ class LayerJob : public std::enable_shared_from_this<LayerJob> {
   Status save_tree(const Settling& settling) const;
   SettleResult settled(const Settling& settling, SettlePlan plan, UniqueFd directory,
                        Clock::time_point start);
-  void let_go();
+  // Holds mutex_ when it is called, and not when it returns.
+  void let_go(std::unique_lock<std::mutex> lock);
   bool cancelled();
   void set_busy(bool busy);
   bool can_replay() const;

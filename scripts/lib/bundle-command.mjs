@@ -108,7 +108,6 @@ export async function bundleCommand() {
     entryFileNames: '[name].js',
     chunkFileNames: '[name].js',
     comments: false,
-
     codeSplitting: { groups },
   });
   writeFileSync(join(root, bundleDirectory, licenses), licenseTexts());

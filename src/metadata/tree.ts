@@ -1,5 +1,5 @@
 // The LMDB tree: keys of text to JSON values, read and written in synchronous transactions. All that knows the
-// `lmdb` package is here. Commits wait for the disk (LMDB's own way: data, fdatasync, then the page that
+// `lmdb` package is here; load-lmdb.ts loads it. Commits wait for the disk (LMDB's own way: data, fdatasync, then the page that
 // makes it valid), so that a reader never sees what a power loss could take back.
 
 import type { RootDatabase } from 'lmdb';

@@ -33,7 +33,7 @@ export interface OpenSnapshotterOptions extends OverlayOptions {
   database: Database;
   /** Default `overlayfs`. */
   kind?: SnapshotterKind | undefined;
-  /** Threads of a copy (kind native), 1 to 64. Default: the processors that this process may use. */
+  /** Threads that copy (kind native) or measure a tree, 1 to 64. Default: the processors that this process may use. */
   threads?: number | undefined;
   /** What unsynced snapshots are trusted in: the running boot by default; a store has a narrower identity. */
   bootID?: (() => string) | undefined;

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { bootID } from '../snapshots/index.js';
 
 /** Identifies the directory `root`, in this mount of its file system, in this boot; differs whenever one of them does. */
-export function storeInstance(root: string): string {
+function storeInstance(root: string): string {
   const { dev, ino, birthtimeNs } = statSync(root, { bigint: true });
   const facts = [bootID(), dev, ino, birthtimeNs, ...mountOf(root, dev)];
   return createHash('sha256').update(facts.join('\n')).digest('hex').slice(0, 32);

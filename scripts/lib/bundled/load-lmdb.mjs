@@ -2,18 +2,23 @@
 // in a third of the time. Its binary is not; where there is none that fits this copy, the package itself is loaded.
 
 import { createRequire } from 'node:module';
-import { binaryOfLmdb } from './lmdb-binary.mjs';
 
 /** The real one: what `require` names is put into the bundle. */
 const outside = createRequire(__filename);
 
+/** Kept: a copy that has failed to load would give what there is of it the next time. */
+let lmdb;
+
 export function loadLmdb() {
-  if (binaryOfLmdb() !== undefined) {
-    try {
-      return require('lmdb');
-    } catch {
-      // E.g. a host with another C library. What the package says then is what matters.
-    }
+  lmdb ??= load();
+  return lmdb;
+}
+
+function load() {
+  try {
+    return require('lmdb');
+  } catch {
+    // E.g. a host with another C library. What the package says then is what matters.
+    return outside('lmdb');
   }
-  return outside('lmdb');
 }
