@@ -24,7 +24,7 @@ const targets = {
   gzip: { folders: ['base', 'decode'], length: 4096 },
   zstd: { folders: ['base', 'decode'], length: 4096 },
   tar: { folders: ['base', 'tar'], length: 16384, dictionary: 'test/fuzz/tar.dict' },
-  plan: { folders: ['base', 'decode', 'tree'], length: 160 },
+  plan: { folders: ['base', 'tree'], length: 160 },
   apply: {
     folders: ['base', 'source', 'decode', 'digest', 'tar', 'tree', 'apply', 'pipeline'],
     length: 4096,

@@ -45,11 +45,6 @@ std::unique_ptr<InflateEngine> make_isal_engine();
 // Null only when memory is short.
 std::unique_ptr<InflateEngine> make_zlib_engine();
 
-// The CRC-32 of gzip, continued from `crc` (0 at first). ISA-L's is null where its engine is.
-uint32_t zlib_crc32(uint32_t crc, std::span<const uint8_t> bytes);
-using Crc32Function = uint32_t (*)(uint32_t crc, const uint8_t* bytes, uint64_t size);
-Crc32Function isal_crc32();
-
 // One call to a library gets at most this much: their counters are 32 bits wide.
 inline constexpr size_t kMaxEngineBytes = size_t{1} << 30;
 

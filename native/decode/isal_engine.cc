@@ -171,11 +171,6 @@ const IsalLibrary* isal_library() {
 
 bool isal_available() { return isal_library() != nullptr; }
 
-Crc32Function isal_crc32() {
-  const IsalLibrary* library = isal_library();
-  return library == nullptr ? nullptr : library->crc;
-}
-
 std::unique_ptr<InflateEngine> make_isal_engine() {
   const IsalLibrary* library = isal_library();
   if (!library) return nullptr;
@@ -187,7 +182,6 @@ std::unique_ptr<InflateEngine> make_isal_engine() {
 #else
 
 bool isal_available() { return false; }
-Crc32Function isal_crc32() { return nullptr; }
 std::unique_ptr<InflateEngine> make_isal_engine() { return nullptr; }
 
 #endif

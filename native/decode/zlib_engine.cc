@@ -50,7 +50,12 @@ class ZlibEngine final : public InflateEngine {
   }
 
   uint32_t crc(uint32_t crc, std::span<const uint8_t> bytes) const override {
-    return zlib_crc32(crc, bytes);
+    while (!bytes.empty()) {
+      const size_t size = std::min(bytes.size(), kMaxEngineBytes);
+      crc = static_cast<uint32_t>(::crc32(crc, bytes.data(), static_cast<uInt>(size)));
+      bytes = bytes.subspan(size);
+    }
+    return crc;
   }
 
   std::string_view name() const override { return "zlib"; }
@@ -61,15 +66,6 @@ class ZlibEngine final : public InflateEngine {
 };
 
 }  // namespace
-
-uint32_t zlib_crc32(uint32_t crc, std::span<const uint8_t> bytes) {
-  while (!bytes.empty()) {
-    const size_t size = std::min(bytes.size(), kMaxEngineBytes);
-    crc = static_cast<uint32_t>(::crc32(crc, bytes.data(), static_cast<uInt>(size)));
-    bytes = bytes.subspan(size);
-  }
-  return crc;
-}
 
 std::unique_ptr<InflateEngine> make_zlib_engine() {
   auto engine = std::make_unique<ZlibEngine>();

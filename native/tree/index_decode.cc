@@ -7,7 +7,6 @@
 #include <cerrno>
 
 #include "base/unique_fd.h"
-#include "decode/gzip_crc32.h"
 #include "tree/index.h"
 #include "tree/index_format.h"
 
@@ -49,10 +48,6 @@ class Reader {
   size_t at_ = 0;
   bool valid_ = true;
 };
-
-uint32_t checksum(std::string_view bytes) {
-  return gzip_crc32(0, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
-}
 
 bool valid_name(std::string_view name) {
   return !name.empty() && name != "." && name != ".." && name.size() <= 255 &&
@@ -112,7 +107,7 @@ Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const st
   const uint64_t body = bytes.size() - kHeaderBytes - kTrailerBytes;
   if (records > body || counts.strings != body - records) return invalid("the file is cut off");
   Reader trailer(bytes.substr(bytes.size() - kTrailerBytes), {});
-  if (trailer.number<uint32_t>() != checksum(bytes.substr(0, bytes.size() - kTrailerBytes))) {
+  if (trailer.number<uint32_t>() != checksum(0, bytes.substr(0, bytes.size() - kTrailerBytes))) {
     return invalid("the checksum does not match: the file is damaged");
   }
 

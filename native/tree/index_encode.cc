@@ -12,7 +12,6 @@
 
 #include "base/sys.h"
 #include "base/unique_fd.h"
-#include "decode/gzip_crc32.h"
 #include "tree/index.h"
 #include "tree/index_format.h"
 
@@ -88,7 +87,7 @@ class Pieces {
   void hand_on() {
     const std::string_view piece(buffer_.get(), std::exchange(used_, 0));
     if (!status_.ok()) return;
-    crc_ = gzip_crc32(crc_, {reinterpret_cast<const uint8_t*>(piece.data()), piece.size()});
+    crc_ = checksum(crc_, piece);
     status_ = sink_(piece);
   }
 

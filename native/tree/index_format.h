@@ -1,6 +1,9 @@
-// The numbers of the index file's format (index.h), for its two halves.
+// The numbers of the index file's format (index.h) and its checksum, for its two halves.
 #pragma once
 
+#include <zlib.h>
+
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -21,6 +24,17 @@ inline constexpr uint32_t kFirstVersionWithChecksums = 2;
 
 inline constexpr size_t inode_bytes(uint32_t version) {
   return version >= kFirstVersionWithChecksums ? kInodeBytes : kInodeBytes - sizeof(uint32_t);
+}
+
+// The CRC-32 of what `crc` is that of (0: of nothing), followed by `bytes`.
+inline uint32_t checksum(uint32_t crc, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const size_t piece = std::min<size_t>(bytes.size(), 1 << 30);  // zlib's counter has 32 bits
+    crc = static_cast<uint32_t>(
+        ::crc32(crc, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(piece)));
+    bytes.remove_prefix(piece);
+  }
+  return crc;
 }
 
 struct Counts {

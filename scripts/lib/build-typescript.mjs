@@ -16,7 +16,12 @@ export async function buildTypeScript() {
     return false; // the packed package, which has dist/ and not src/
   }
   const sources = filesBelow(['src']);
-  const builders = ['tsconfig.json', 'package-lock.json', 'scripts/lib/bundle-command.mjs'];
+  const builders = [
+    'tsconfig.json',
+    'package-lock.json',
+    'scripts/lib/bundle-command.mjs',
+    ...filesBelow(['scripts/lib/bundled']),
+  ];
   const hash = hashOf([...sources, ...builders]);
   if (isFresh(stamp, hash) && existsSync(join(root, 'dist/index.js'))) {
     return false;

@@ -16,7 +16,6 @@
 
 #include "../apply/scratch.h"
 #include "../check.h"
-#include "decode/gzip_crc32.h"
 #include "layers.h"
 
 namespace ociunpack {
