@@ -78,41 +78,19 @@ export function truncate(text: string, width: number): string {
 /** Columns of a {@link table}: `>` aligns right. */
 export type Alignment = '<' | '>';
 
-/** Between columns. */
-const between = '  ';
-
 /** Rows as aligned columns, two spaces between them; no line ends in a space. */
 export function table(
   rows: readonly (readonly string[])[],
   alignments: readonly Alignment[],
 ): string {
-  return tableLines(rows, alignments).join('\n');
-}
-
-/** The lines of a {@link table}, which may have tens of thousands. */
-export function tableLines(
-  rows: readonly (readonly string[])[],
-  alignments: readonly Alignment[],
-): string[] {
-  const widths = alignments.map(() => 0);
-  for (const row of rows) {
-    for (let column = 0; column < widths.length; column++) {
-      const { length } = row[column] ?? '';
-      if (length > (widths[column] as number)) {
-        widths[column] = length;
-      }
-    }
-  }
-  return rows.map((row) => {
-    let line = '';
-    for (let column = 0; column < row.length; column++) {
-      const cell = row[column] as string;
-      const width = widths[column] ?? 0;
-      line += alignments[column] === '>' ? cell.padStart(width) : cell.padEnd(width);
-      line += between;
-    }
-    return line.trimEnd();
-  });
+  const widths = alignments.map((_, column) =>
+    Math.max(0, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  const aligned = (cell: string, column: number) =>
+    alignments[column] === '>'
+      ? cell.padStart(widths[column] ?? 0)
+      : cell.padEnd(widths[column] ?? 0);
+  return rows.map((row) => row.map(aligned).join('  ').trimEnd()).join('\n');
 }
 
 /** Breaks text at spaces, so that it fits `width` columns; lines after the first begin with `hanging`. */

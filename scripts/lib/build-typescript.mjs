@@ -3,6 +3,7 @@
 import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { bundleCommand, bundleDirectory } from './bundle-command.mjs';
+import { makeCodeCache } from './code-cache.mjs';
 import { root, runQuietly } from './process.mjs';
 import { filesBelow, hashOf, isFresh, writeStamp } from './stamp.mjs';
 
@@ -20,11 +21,12 @@ export async function buildTypeScript() {
     'tsconfig.json',
     'package-lock.json',
     'scripts/lib/bundle-command.mjs',
+    'scripts/lib/code-cache.mjs',
     ...filesBelow(['scripts/lib/bundled']),
   ];
   const hash = hashOf([...sources, ...builders]);
   if (isFresh(stamp, hash) && existsSync(join(root, 'dist/index.js'))) {
-    return false;
+    return makeCodeCache(join(root, bundleDirectory)); // another Node may have built it
   }
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   await runQuietly('TypeScript', process.execPath, [
@@ -54,6 +56,7 @@ export async function buildTypeScript() {
       rmSync(join(root, file)); // its source is gone
     }
   }
+  makeCodeCache(join(root, bundleDirectory));
   writeStamp(stamp, hash);
   return true;
 }

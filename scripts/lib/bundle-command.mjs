@@ -2,8 +2,9 @@
 // long list takes to print. As CommonJS, since Node's loader of ES modules takes 10 ms to start. The library in dist/ is
 // not bundled; the command has its own copy of the modules that it uses.
 
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeCodeCaches } from './code-cache.mjs';
 import { root } from './process.mjs';
 
 /** Where the bundle is, below the package. */
@@ -15,6 +16,8 @@ const bundled = {
 };
 const bundledNames = Object.values(bundled).flat();
 const licenses = 'licenses.txt';
+/** What starts the command: not a part of the bundle, whose files it loads. */
+const loader = 'main.js';
 /** Says that the .js files beside it are CommonJS. */
 const packageJson = 'package.json';
 
@@ -93,7 +96,7 @@ const replacing = {
 export async function bundleCommand() {
   const { rolldown } = await import('rolldown'); // not there before npm ci
   const bundle = await rolldown({
-    input: { main: join(root, 'src/cli/main.ts') },
+    input: { entry: join(root, 'src/cli/main.ts') },
     platform: 'node',
     external: (id, from) =>
       /^[\w@]/.test(id) && !bundledNames.includes(id) && replacementOf(id, from) === undefined,
@@ -101,8 +104,10 @@ export async function bundleCommand() {
     checks: { ineffectiveDynamicImport: false, eval: false },
     plugins: [replacing],
   });
+  const directory = join(root, bundleDirectory);
+  removeCodeCaches(directory);
   const { output } = await bundle.write({
-    dir: join(root, bundleDirectory),
+    dir: directory,
     format: 'cjs',
     strict: true, // as all ES modules are
     entryFileNames: '[name].js',
@@ -110,9 +115,10 @@ export async function bundleCommand() {
     comments: false,
     codeSplitting: { groups },
   });
-  writeFileSync(join(root, bundleDirectory, licenses), licenseTexts());
-  writeFileSync(join(root, bundleDirectory, packageJson), '{ "type": "commonjs" }\n');
-  const names = [...output.map(({ fileName }) => fileName), licenses, packageJson];
+  copyFileSync(join(root, 'scripts/lib/bundled/main.cjs'), join(directory, loader));
+  writeFileSync(join(directory, licenses), licenseTexts());
+  writeFileSync(join(directory, packageJson), '{ "type": "commonjs" }\n');
+  const names = [...output.map(({ fileName }) => fileName), loader, licenses, packageJson];
   return names.map((name) => join(bundleDirectory, name));
 }
 

@@ -1,5 +1,4 @@
-#!/usr/bin/env node
-// Entry of the command `oci-unpack`.
+// Entry of the command `oci-unpack`, which its built main.js loads (scripts/lib/bundled/main.cjs).
 
 import { run } from './program.js';
 

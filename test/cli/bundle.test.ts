@@ -1,9 +1,11 @@
 // The command's bundle, which has the JavaScript of lmdb in itself, and where lmdb's binary is not the one that fits it.
 
 import { execFile } from 'node:child_process';
-import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import type { Script } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { packageRoot } from '../../src/package-root.js';
 import { withScratch } from '../support/scratch.js';
@@ -51,6 +53,44 @@ describe('the command', () => {
         expect(JSON.parse(await list())).toEqual([]);
       },
     ),
+  );
+
+  it('has code that V8 takes as compiled, of all its files', async () => {
+    const bundle = path.join(packageRoot, 'dist/cli');
+    const { cacheDirectory, compile } = createRequire(import.meta.url)(
+      path.join(bundle, 'main.js'),
+    ) as {
+      cacheDirectory: string;
+      compile: (directory: string, name: string, cachedData: Buffer) => Script;
+    };
+    const files = (await readdir(bundle)).filter((name) => /\.js$/.test(name)).sort();
+    const cached = (await readdir(path.join(bundle, cacheDirectory))).sort();
+    expect([...cached, 'main.js'].sort()).toEqual(files);
+    for (const name of cached) {
+      const data = await readFile(path.join(bundle, cacheDirectory, name));
+      expect([name, compile(bundle, name, data).cachedDataRejected]).toEqual([name, false]);
+    }
+  });
+
+  it.each([
+    ['was compiled by another V8', 'not of this one'],
+    ['is not there as compiled', undefined],
+  ])('runs where its code %s', (_, content) =>
+    withScratch(async (scratch) => {
+      const bundle = path.join(scratch, 'dist/cli');
+      await cp(path.join(packageRoot, 'dist/cli'), bundle, { recursive: true });
+      await cp(path.join(packageRoot, 'package.json'), path.join(scratch, 'package.json'));
+      const caches = path.join(bundle, 'code-cache');
+      for (const version of await readdir(caches)) {
+        for (const name of await readdir(path.join(caches, version))) {
+          const file = path.join(caches, version, name);
+          await (content === undefined ? rm(file) : writeFile(file, content));
+        }
+      }
+      const args = [path.join(bundle, 'main.js'), '--version'];
+      const { stdout } = await promisify(execFile)(process.execPath, args);
+      expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    }),
   );
 
   it('names the packages that it has in it, and their licenses', async () => {

@@ -31,21 +31,12 @@ const containers: RecordKind<ContainerRecord> = {
   list: (store, filters) => store.containers.list(filters),
   remove: (store, id) => store.containers.remove(id),
   show: (context, found) =>
-    listing(
-      context,
-      [
-        { head: 'ID', most: 24 },
-        { head: 'IMAGE', most: 30 },
-        { head: 'SNAPSHOT', most: 20 },
-        { head: 'CREATED' },
-      ],
-      found.map(({ id, image, snapshotKey, createdAt }) => [
-        id,
-        image,
-        shortKey(snapshotKey),
-        ago(createdAt),
-      ]),
-    ),
+    listing(context, found, [
+      { head: 'ID', text: ({ id }) => id, most: 24 },
+      { head: 'IMAGE', text: ({ image }) => image, most: 30 },
+      { head: 'SNAPSHOT', text: ({ snapshotKey }) => shortKey(snapshotKey), most: 20 },
+      { head: 'CREATED', text: ({ createdAt }) => ago(createdAt) },
+    ]),
 };
 
 function create(context: RunContext): Command {

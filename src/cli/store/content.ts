@@ -31,11 +31,11 @@ function list(context: RunContext): Command {
         context.stdout.write(quietLines(blobs.map(({ digest }) => digest)));
       }
       context.print(given, blobs, () =>
-        listing(
-          context,
-          [{ head: 'DIGEST', most: 40 }, { head: 'SIZE', align: '>' }, { head: 'CREATED' }],
-          blobs.map(({ digest, size, createdAt }) => [digest, formatBytes(size), ago(createdAt)]),
-        ),
+        listing(context, blobs, [
+          { head: 'DIGEST', text: ({ digest }) => digest, most: 40 },
+          { head: 'SIZE', text: ({ size }) => formatBytes(size), align: '>' },
+          { head: 'CREATED', text: ({ createdAt }) => ago(createdAt) },
+        ]),
       );
     });
 }
@@ -88,21 +88,16 @@ function ingests(context: RunContext): Command {
         context.stdout.write(quietLines(all.map(({ ref }) => ref)));
       }
       context.print(given, all, () =>
-        listing(
-          context,
-          [
-            { head: 'REF', most: 40 },
-            { head: 'WRITTEN', align: '>' },
-            { head: 'OF', align: '>' },
-            { head: 'UPDATED' },
-          ],
-          all.map(({ ref, offset, total, updatedAt }) => [
-            ref,
-            formatBytes(offset),
-            total === undefined ? '' : formatBytes(total),
-            ago(updatedAt),
-          ]),
-        ),
+        listing(context, all, [
+          { head: 'REF', text: ({ ref }) => ref, most: 40 },
+          { head: 'WRITTEN', text: ({ offset }) => formatBytes(offset), align: '>' },
+          {
+            head: 'OF',
+            text: ({ total }) => (total === undefined ? '' : formatBytes(total)),
+            align: '>',
+          },
+          { head: 'UPDATED', text: ({ updatedAt }) => ago(updatedAt) },
+        ]),
       );
     });
 }

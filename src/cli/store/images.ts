@@ -37,15 +37,11 @@ function list(context: RunContext): Command {
       const images = await withStore(given, 'read', (store) => store.images.list(filters));
       const now = Date.now();
       context.print(given, images, () =>
-        listing(
-          context,
-          [{ head: 'NAME', most: 45 }, { head: 'TARGET' }, { head: 'UPDATED' }],
-          images.map(({ name, target, updatedAt }) => [
-            name,
-            shortDigest(target.digest),
-            ago(updatedAt, now),
-          ]),
-        ),
+        listing(context, images, [
+          { head: 'NAME', text: ({ name }) => name, most: 45 },
+          { head: 'TARGET', text: ({ target }) => shortDigest(target.digest) },
+          { head: 'UPDATED', text: ({ updatedAt }) => ago(updatedAt, now) },
+        ]),
       );
     });
 }

@@ -144,21 +144,23 @@ export function reportLines(context: RunContext, report: StoreReport, verb = 'co
     `${style.bold(printable(report.name))} (${report.platform}, ${shortDigest(report.targetDigest)})`,
   ];
   if (report.layers.length > 0) {
-    const rows = report.layers.map((layer, index) => [
-      String(index),
-      shortDigest(layer.chainID),
-      formatBytes(layer.size),
-      layer.uncompressedSize === undefined ? '' : formatBytes(layer.uncompressedSize),
-      layer.counts === undefined ? '' : formatCount(layer.counts.entries),
-      layer.status === 'present' ? 'there' : '',
-    ]);
-    const heads = ['LAYER', 'SNAPSHOT', 'BLOB', 'TAR', 'ENTRIES', ''];
     lines.push(
-      ...listing(
-        context,
-        heads.map((head) => ({ head, align: head === 'SNAPSHOT' || head === '' ? '<' : '>' })),
-        rows,
-      ),
+      ...listing(context, report.layers, [
+        { head: 'LAYER', text: (_, index) => String(index), align: '>' },
+        { head: 'SNAPSHOT', text: ({ chainID }) => shortDigest(chainID) },
+        { head: 'BLOB', text: ({ size }) => formatBytes(size), align: '>' },
+        {
+          head: 'TAR',
+          text: ({ uncompressedSize: size }) => (size === undefined ? '' : formatBytes(size)),
+          align: '>',
+        },
+        {
+          head: 'ENTRIES',
+          text: ({ counts }) => (counts === undefined ? '' : formatCount(counts.entries)),
+          align: '>',
+        },
+        { head: '', text: ({ status }) => (status === 'present' ? 'there' : '') },
+      ]),
     );
   }
   const made = report.layers.filter(({ status }) => status === 'unpacked').length;

@@ -28,21 +28,16 @@ const leases: RecordKind<LeaseRecord> = {
   list: (store, filters) => store.leases.list(filters).map(({ id }) => store.leases.get(id)),
   remove: (store, id) => store.leases.remove(id),
   show: (context, found) =>
-    listing(
-      context,
-      [
-        { head: 'ID', most: 40 },
-        { head: 'CREATED' },
-        { head: 'EXPIRES' },
-        { head: 'HOLDS', align: '>' },
-      ],
-      found.map(({ id, createdAt, expiresAt, resources }) => [
-        id,
-        ago(createdAt),
-        expiresAt === undefined ? 'never' : `in ${formatDuration(expiresAt - Date.now())}`,
-        String(resources.length),
-      ]),
-    ),
+    listing(context, found, [
+      { head: 'ID', text: ({ id }) => id, most: 40 },
+      { head: 'CREATED', text: ({ createdAt }) => ago(createdAt) },
+      {
+        head: 'EXPIRES',
+        text: ({ expiresAt }) =>
+          expiresAt === undefined ? 'never' : `in ${formatDuration(expiresAt - Date.now())}`,
+      },
+      { head: 'HOLDS', text: ({ resources }) => String(resources.length), align: '>' },
+    ]),
 };
 
 interface CreateArguments extends StoreArguments {

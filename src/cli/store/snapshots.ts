@@ -51,23 +51,20 @@ function list(context: RunContext): Command {
         context.stdout.write(quietLines(found.map(({ name }) => name)));
       }
       context.print(given, found, () =>
-        listing(
-          context,
-          [
-            { head: 'KEY', most: 24 },
-            { head: 'PARENT', most: 20 },
-            { head: 'KIND' },
-            { head: 'SIZE', align: '>' },
-            { head: 'ON DISK' },
-          ],
-          found.map((info) => [
-            shortKey(info.name),
-            shortKey(info.parent ?? ''),
-            info.kind,
-            info.usage === undefined ? '' : formatBytes(info.usage.size),
-            info.kind === 'committed' ? info.durability : '',
-          ]),
-        ),
+        listing(context, found, [
+          { head: 'KEY', text: ({ name }) => shortKey(name), most: 24 },
+          { head: 'PARENT', text: ({ parent }) => shortKey(parent ?? ''), most: 20 },
+          { head: 'KIND', text: ({ kind }) => kind },
+          {
+            head: 'SIZE',
+            text: ({ usage }) => (usage === undefined ? '' : formatBytes(usage.size)),
+            align: '>',
+          },
+          {
+            head: 'ON DISK',
+            text: ({ kind, durability }) => (kind === 'committed' ? durability : ''),
+          },
+        ]),
       );
     });
 }
@@ -147,19 +144,11 @@ function usage(context: RunContext): Command {
         return measured;
       });
       context.print(given, found, () =>
-        listing(
-          context,
-          [
-            { head: 'KEY', most: 40 },
-            { head: 'SIZE', align: '>' },
-            { head: 'INODES', align: '>' },
-          ],
-          found.map(({ key, size, inodes }) => [
-            shortKey(key),
-            formatBytes(size),
-            formatCount(inodes),
-          ]),
-        ),
+        listing(context, found, [
+          { head: 'KEY', text: ({ key }) => shortKey(key), most: 40 },
+          { head: 'SIZE', text: ({ size }) => formatBytes(size), align: '>' },
+          { head: 'INODES', text: ({ inodes }) => formatCount(inodes), align: '>' },
+        ]),
       );
     });
 }

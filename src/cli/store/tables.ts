@@ -1,60 +1,64 @@
 // Tables of the store's commands: a heading, one line per thing, as wide as the terminal.
 
-import {
-  type Alignment,
-  formatDuration,
-  isPrintable,
-  printable,
-  tableLines,
-  truncate,
-} from '../../text.js';
+import { type Alignment, formatDuration, isPrintable, printable, truncate } from '../../text.js';
 import type { RunContext } from '../run-context.js';
 
-/** A column: its heading, how it is aligned, and the most characters that it may take. */
-export interface Column {
+/** A column: its heading, its cell of an item, how it is aligned, and the most characters that it may take. */
+export interface Column<T> {
   head: string;
+  text: (item: T, index: number) => string;
   align?: Alignment;
   /** Longer ones are cut in the middle. */
   most?: number;
 }
 
-/** Rows under headings, no line longer than the terminal. */
-export function listing(
+/**
+ * A line for each item under headings, none longer than the terminal. By columns and not by rows, in short loops that
+ * V8 compiles at once: half the time of a list of ten thousand.
+ */
+export function listing<T>(
   context: RunContext,
-  columns: readonly Column[],
-  rows: readonly (readonly string[])[],
+  items: readonly T[],
+  columns: readonly Column<T>[],
 ): string[] {
-  const heads = columns.map(({ head }) => head);
-  const alignments = columns.map(({ align }) => align ?? '<');
-  const most = columns.map((column) => column.most ?? Number.POSITIVE_INFINITY);
-  const draw = (show?: (cell: string) => string) =>
-    tableLines([heads, ...rows.map((row) => shownRow(row, most, show))], alignments);
-  let lines = draw();
-  // Almost always they are, and to look once at all of a long list takes a fifth of looking at each cell.
-  if (!isPrintable(lines.join(''))) {
-    lines = draw(printable);
+  const drawn = columns.map((column, at) =>
+    aligned(cellsOf(column, items), column.align, at === columns.length - 1),
+  );
+  const [first = [], ...others] = drawn;
+  let lines = first;
+  for (const cells of others) {
+    lines = lines.map((line, row) => `${line}  ${cells[row]}`);
   }
   const width = context.columns;
-  if (lines.some(({ length }) => length > width)) {
-    lines = lines.map((line) => truncate(line, width));
-  }
+  lines = lines.map((line) => truncate(line.trimEnd(), width));
   lines[0] = context.style.bold(lines[0] as string);
   return lines;
 }
 
-/** The cells through `show`, and cut where one takes too much. */
-function shownRow(
-  row: readonly string[],
-  most: readonly number[],
-  show?: (cell: string) => string,
-): readonly string[] {
-  const cells = show === undefined ? row : row.map(show);
-  for (let at = 0; at < cells.length; at++) {
-    if ((cells[at] as string).length > (most[at] as number)) {
-      return cells.map((cell, index) => shorten(cell, most[index]));
-    }
+/** The heading and the cells below it, safe to print and not too long. */
+function cellsOf<T>({ head, text, most }: Column<T>, items: readonly T[]): string[] {
+  let cells = items.map(text);
+  // Almost always they are, and to look once at all of a long list takes a fifth of looking at each cell.
+  if (!isPrintable(cells.join(''))) {
+    cells = cells.map(printable);
   }
+  if (most !== undefined) {
+    cells = cells.map((cell) => shorten(cell, most));
+  }
+  cells.unshift(head);
   return cells;
+}
+
+/** The cells, all as wide as the widest; those of the last column need nothing after them. */
+function aligned(cells: string[], align: Alignment = '<', last: boolean): string[] {
+  if (last && align === '<') {
+    return cells;
+  }
+  let width = 0;
+  for (const { length } of cells) {
+    width = Math.max(length, width);
+  }
+  return cells.map((cell) => (align === '>' ? cell.padStart(width) : cell.padEnd(width)));
 }
 
 /** One name in each line, for `--quiet`. */
@@ -76,8 +80,12 @@ export function shorten(text: string, most = Number.POSITIVE_INFINITY): string {
 /** `3m12s ago`, of milliseconds since 1970. */
 export function ago(time: number, now = Date.now()): string {
   const passed = Math.max(0, now - time);
+  const seconds = Math.round(passed / 1000);
+  if (seconds < 60) {
+    return `${seconds} s ago`;
+  }
   const days = Math.floor(passed / 86_400_000);
-  return days >= 2 ? `${days} days ago` : `${formatDuration(Math.round(passed / 1000) * 1000)} ago`;
+  return days >= 2 ? `${days} days ago` : `${formatDuration(seconds * 1000)} ago`;
 }
 
 /** `sha256:0123456789ab`: long enough to be typed and told apart. */
