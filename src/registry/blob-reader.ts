@@ -7,6 +7,7 @@ import type { Descriptor } from '../oci/index.js';
 import type { TakePiece } from './body.js';
 import type { RegistryClient } from './client.js';
 import { TransientFailure } from './failure.js';
+import { Pace } from './pace.js';
 import { pauseOrThrow } from './retry.js';
 import { type Answer, headerOf } from './transport.js';
 
@@ -15,6 +16,8 @@ export interface BlobReadOptions {
   from: number;
   /** Ranges at once. */
   ranges: number;
+  /** Bytes per second: only where one connection gives less; where it is not given, in any case. */
+  onlyBelow?: number | undefined;
   /** Also from the `urls` of the descriptor, where the registry has no such blob. */
   foreign?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -47,7 +50,7 @@ export async function readBlob(
   options: BlobReadOptions,
   take: TakeBytes,
 ): Promise<void> {
-  const { from, ranges } = options;
+  const { from, ranges, onlyBelow } = options;
   const { size } = descriptor;
   if (from >= size) {
     return;
@@ -78,22 +81,32 @@ export async function readBlob(
   };
   try {
     let whole = false;
+    const pace = new Pace();
     // The first goes straight through, and tells whether the registry knows ranges: else it has everything.
     await readSpan(client, descriptor, inner, {
       from,
       to: next,
       rest: size,
       take: (bytes) => {
-        if (!whole) {
+        pace.came(bytes.length);
+        if (!whole && (onlyBelow === undefined || (pace.rate ?? onlyBelow) < onlyBelow)) {
           fill();
         }
-        return take(bytes);
+        const taken = take(bytes);
+        if (taken === undefined) {
+          pace.waits();
+        }
+        return taken?.then(() => pace.waits());
       },
       onWhole: () => {
         whole = true;
       },
     });
     if (whole) {
+      return;
+    }
+    if (onlyBelow !== undefined && waiting.length === 0) {
+      await readSpan(client, descriptor, inner, { from: next, to: size, take });
       return;
     }
     for (;;) {

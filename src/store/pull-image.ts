@@ -44,8 +44,9 @@ export interface PullOptions extends Omit<StoreUnpackOptions, 'onProgress'>, Cli
   /** Layers that download at once, 1 to 64. Default 4. */
   downloads?: number | undefined;
   /**
-   * Ranges of one layer that download at once, 1 to 16. Default 1 below 64 MiB, and from there on where fewer layers
-   * are missing than may download at once: up to 3, so that there are as many connections.
+   * Ranges of one layer that download at once, 1 to 16. Default 1, but for a layer of 64 MiB and more whose connection
+   * gives less than 50 MiB/s, where fewer layers are missing than may download at once: up to 3, so that there are as
+   * many connections.
    */
   parallelRanges?: number | undefined;
   /** Also takes layers from the `urls` of their descriptors, where the registry has them not. Default false. */
@@ -62,9 +63,11 @@ export interface PullReport extends StoreReport {
   blobsDropped: number;
 }
 
-/** From here on a layer may be downloaded in several ranges, by default in so many at most. */
+/** From here on a layer may be downloaded in several ranges where it comes slowly, by default in so many at most. */
 const bigBlob = 64 * 1024 * 1024;
 const defaultRanges = 3;
+/** Bytes per second of one connection that are enough: each range costs the registry and us more than its bytes do. */
+const fastConnection = 50 * 1024 * 1024;
 const defaultDownloads = 4;
 /** Milliseconds between two looks at a blob that somebody else downloads. */
 const busyMilliseconds = 50;
@@ -352,7 +355,8 @@ class ImagePull {
       const onResumed = () => {
         this.#network.resumed++;
       };
-      const own = { from, ranges, foreign, signal: stop, onReceived, onResumed };
+      const onlyBelow = parallelRanges === undefined ? fastConnection : undefined;
+      const own = { from, ranges, onlyBelow, foreign, signal: stop, onReceived, onResumed };
       return readBlob(this.#client, descriptor, own, take);
     };
     return {

@@ -47,6 +47,8 @@ describe.skipIf(cannot !== undefined)(`pull${cannot ? ` (skipped: ${cannot})` : 
       const size = report.layers.reduce((sum, layer) => sum + layer.size, 0);
       expect(report.network).toEqual({ bytes: size, resumed: 0 });
       expect(await store.content.ingests()).toEqual([]);
+      const ranges = fixture.proxy.seen.filter(({ headers }) => headers.range !== undefined);
+      expect(ranges).toHaveLength('parallelRanges' in options ? 3 : 0);
     });
   });
 

@@ -17,6 +17,8 @@ import { platform, writeImage } from './write-image.js';
 
 /** Bytes of each big file; what is random cannot be compressed. */
 export const fileBytes: number = 3 * 2 ** 20;
+/** Of one that comes in three ranges, where it may. */
+export const biggestFileBytes: number = 9 * 2 ** 20;
 
 /** The same for the same seed; nothing compresses it. */
 export function noise(seed: number, length: number): Buffer {
@@ -36,7 +38,7 @@ export const layers: readonly (readonly TarItem[])[] = [
     file('one', noise(1, fileBytes)),
   ],
   [file('lib/new', 'lands in usr/lib'), whiteout('old'), file('two', noise(2, fileBytes))],
-  [file('etc/three', 'three'), file('three', noise(3, fileBytes))],
+  [file('etc/three', 'three'), file('three', noise(3, biggestFileBytes))],
   [file('small', 'small')],
 ];
 

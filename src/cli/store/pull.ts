@@ -47,7 +47,7 @@ export function pullCommand(context: RunContext): Command {
     .option('--downloads <n>', 'layers that download at once (default: 4)', parseCount(1, 64))
     .option(
       '--parallel-ranges <n>',
-      'ranges of one layer at once (default: 1 below 64 MiB, then up to 3)',
+      'ranges of one layer at once (default: 1, of a big one that is slow up to 3)',
       parseCount(1, 16),
     )
     .option('--plain-http', 'speak to the registry without TLS')
