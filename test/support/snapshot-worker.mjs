@@ -3,7 +3,8 @@
 //
 // snapshot-worker.mjs prepare ROOT KIND NAME COUNT: prepares COUNT keys of its own and tries COUNT that all workers try;
 //   prints, as JSON, which of those it got.
-// snapshot-worker.mjs churn ROOT KIND NAME: makes, commits, adopts, views and removes snapshots until it is killed.
+// snapshot-worker.mjs churn ROOT KIND NAME: makes, commits, adopts, views and removes snapshots until it is killed, or
+//   nobody is left to do that.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -50,7 +51,8 @@ async function prepare() {
 
 async function churn() {
   console.log('ready');
-  for (let i = 0; ; i++) {
+  const parent = process.ppid;
+  for (let i = 0; process.ppid === parent; i++) {
     const key = `${name}-${process.pid}-${i}`;
     try {
       await step(i, key);
