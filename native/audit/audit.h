@@ -22,8 +22,8 @@
 #include "audit/expected_tree.h"
 #include "audit/hardlinks.h"
 #include "audit/read_content.h"
-#include "audit/work_queue.h"
 #include "base/unique_fd.h"
+#include "base/work_queue.h"
 
 namespace ociunpack::audit {
 

@@ -30,14 +30,15 @@ void Audit::add_file(Listing* listing, const std::string& name, const ExpectedNo
 
 void Audit::flush(Batch* batch) {
   if (batch->files.empty()) return;
-  const WorkQueue::Work work = [this, files = std::move(batch->files)] {
+  auto work = [this, files = std::move(batch->files)] {
     for (const FileRef& file : files) {
       if (cancelled()) return;
       compare_file(file);
     }
   };
   *batch = {};
-  if (!queue_.try_add_final(work)) work();
+  if (!queue_.has_room()) return work();
+  queue_.add_open(std::move(work));
 }
 
 UniqueFd Audit::open_file(const File& file) const {
@@ -139,7 +140,7 @@ void Audit::read_file(const FileRef& file, UniqueFd fd) {
   ranged->ranges.resize((size + kRangeBytes - 1) / kRangeBytes);
   ranged->left = ranged->ranges.size();
   for (size_t i = 0; i < ranged->ranges.size(); ++i) {
-    queue_.add_final([this, ranged, i, sparse, size] {
+    queue_.add_open([this, ranged, i, sparse, size] {
       const uint64_t from = i * kRangeBytes;
       ranged->ranges[i] = read_content(ranged->fd.get(), from, std::min(size, from + kRangeBytes),
                                        sparse, control_->cancelled, &control_->bytes);

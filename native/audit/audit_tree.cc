@@ -25,8 +25,7 @@ Result<AuditResult> Audit::run() {
   }
   device_ = entry.device;
   control_->entries.fetch_add(1, std::memory_order_relaxed);
-  add_directory({}, tree_.root());
-  queue_.run(std::clamp(options_.threads, 1U, 64U));
+  OCIUNPACK_TRY(queue_.run(options_.threads, [this] { compare_directory({}, tree_.root()); }));
   if (cancelled()) return input_error(Code::ERR_ABORTED, "audit", "", "it was cancelled");
   compare_hardlinks();
   std::sort(result_.differences.begin(), result_.differences.end(),
