@@ -2,23 +2,18 @@
 
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <condition_variable>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
-#include <system_error>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include "apply/copy_file.h"
 #include "apply/root_dir.h"
 #include "base/dir_stream.h"
 #include "base/sys.h"
 #include "base/unique_fd.h"
+#include "base/work_queue.h"
 
 namespace ociunpack {
 namespace {
@@ -42,55 +37,24 @@ class TreeCopy {
     auto top = std::make_shared<Directory>();
     if (::fstat(from_.fd(), &top->status) != 0) return system_error(errno, "fstat", "");
     device_ = top->status.st_dev;
-    add(std::move(top));
-    std::vector<std::thread> others;
-    for (unsigned i = 1; i < std::clamp(threads, 1U, 64U); ++i) {
-      try {
-        others.emplace_back([this] { work(); });
-      } catch (const std::system_error&) {
-        break;  // fewer of them
-      }
-    }
-    work();
-    for (std::thread& thread : others) thread.join();
-    if (failure_) return *std::move(failure_);
+    OCIUNPACK_TRY(queue_.run(threads, [&] { copy(top); }));
     return counts_;
   }
 
  private:
-  void add(DirectoryRef directory) {
-    const std::lock_guard lock(mutex_);
-    // The newest first: depth first keeps the queue short.
-    queue_.push_back(std::move(directory));
-    ++pending_;
-    changed_.notify_one();
-  }
-
-  void work() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      changed_.wait(lock, [this] { return !queue_.empty() || pending_ == 0 || failure_; });
-      if (failure_ || queue_.empty()) return;
-      const DirectoryRef directory = std::move(queue_.back());
-      queue_.pop_back();
-      lock.unlock();
-      CopyCounts counts;
-      Status status = copy_directory(directory, &counts);
-      lock.lock();
-      counts_.entries += counts.entries;
-      counts_.reflinked += counts.reflinked;
-      counts_.bytes += counts.bytes;
-      --pending_;
-      if (!status.ok() && !failure_) {
-        failure_ = std::move(status).error();
-        failed_ = true;
-      }
-      if (pending_ == 0 || failure_) changed_.notify_all();
+  void copy(const DirectoryRef& directory) {
+    CopyCounts counts;
+    if (Status status = copy_directory(directory, &counts); !status.ok()) {
+      return queue_.fail(std::move(status).error());
     }
+    const std::lock_guard lock(counts_mutex_);
+    counts_.entries += counts.entries;
+    counts_.reflinked += counts.reflinked;
+    counts_.bytes += counts.bytes;
   }
 
   bool stopped() const {
-    return failed_.load(std::memory_order_relaxed) ||
+    return queue_.failed() ||
            (cancelled_ != nullptr && cancelled_->load(std::memory_order_relaxed));
   }
 
@@ -157,7 +121,7 @@ class TreeCopy {
     directory->parent = parent;
     parent->unfinished.fetch_add(1);
     if (status.st_dev == device_) {
-      add(std::move(directory));
+      queue_.add([this, directory = std::move(directory)] { copy(directory); });
       return {};
     }
     // What is mounted there is not ours to look into; it is covered by an empty directory.
@@ -264,12 +228,8 @@ class TreeCopy {
   const std::atomic<bool>* cancelled_;
   dev_t device_ = 0;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<DirectoryRef> queue_;
-  size_t pending_ = 0;  // directories in the queue or in work
-  std::optional<Error> failure_;
-  std::atomic<bool> failed_{false};
+  WorkQueue queue_;
+  std::mutex counts_mutex_;
   CopyCounts counts_;
 
   std::mutex inodes_mutex_;
