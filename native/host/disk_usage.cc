@@ -4,22 +4,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <atomic>
 #include <cerrno>
-#include <condition_variable>
-#include <deque>
-#include <functional>
+#include <memory>
 #include <mutex>
-#include <optional>
 #include <set>
-#include <system_error>
-#include <thread>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "base/dir_stream.h"
 #include "base/unique_fd.h"
+#include "base/work_queue.h"
 
 namespace ociunpack {
 namespace {
@@ -31,110 +26,44 @@ constexpr uint64_t kBlock = 512;
 constexpr size_t kMaxOpen = 256;
 // Names that one thread looks at before others come to help: less is done before they are there.
 constexpr uint64_t kAlone = 2000;
-// Directories that wait for a thread: as many as keep them busy, each an open descriptor.
-constexpr size_t kMostWaiting = 64;
 
-// A directory to walk, open.
-struct Start {
-  UniqueFd fd;
-  ino_t inode = 0;
+// What the walks of one call share.
+struct Shared {
+  const std::string& path;
+  const dev_t device;
+  DiskUsage usage;    // of the walks that have ended
+  WorkQueue queue{};  // directories to walk, open: the oldest first, which has the most below it
+  std::mutex mutex{};
+  std::set<std::pair<dev_t, ino_t>> linked{};  // with several names, and counted
 };
 
-// What the threads of one walk share: directories that wait for one of them, the inodes with
-// several names that have been counted, and the first error.
-class Shared {
+// Depth first from one directory.
+class Walk {
  public:
-  explicit Shared(Start top) { add(std::move(top)); }
+  // `alone`: names that it looks at before others come to help.
+  Walk(Shared* shared, uint64_t alone)
+      : shared_(shared), path_(shared->path), device_(shared->device), alone_(alone) {}
 
-  // Takes a directory for whoever is free; false, and nothing taken, where nobody else is there or
-  // enough wait.
-  bool offer(Start* start) {
-    if (!has_others_.load(std::memory_order_relaxed)) return false;
-    const std::lock_guard lock(mutex_);
-    if (waiting_.size() >= kMostWaiting) return false;
-    add(std::move(*start));
-    changed_.notify_one();
-    return true;
-  }
-
-  void set_has_others() { has_others_ = true; }
-
-  // The next directory; none when all are done, or one has failed. The one that was taken before is
-  // done then.
-  std::optional<Start> take(bool done) {
-    std::unique_lock lock(mutex_);
-    if (done && --unfinished_ == 0) changed_.notify_all();
-    changed_.wait(lock, [this] { return !waiting_.empty() || unfinished_ == 0 || failed(); });
-    if (waiting_.empty() || failed()) return std::nullopt;
-    // The one that has waited longest: it lies highest, with the most below it.
-    Start start = std::move(waiting_.front());
-    waiting_.pop_front();
-    return start;
-  }
-
-  void fail(Error error) {
-    const std::lock_guard lock(mutex_);
-    if (!error_) error_ = std::move(error);
-    failed_ = true;
-    changed_.notify_all();
-  }
-
-  bool failed() const { return failed_.load(std::memory_order_relaxed); }
-  std::optional<Error>& error() { return error_; }
-
-  // Whether an inode with several names is met for the first time.
-  bool is_first(const struct stat& status) {
-    const std::lock_guard lock(links_mutex_);
-    return linked_.emplace(status.st_dev, status.st_ino).second;
+  void run(UniqueFd fd, ino_t inode) {
+    Status status = enter(std::move(fd), inode);
+    while (status.ok() && !levels_.empty() && !shared_->queue.failed()) status = step();
+    if (!status.ok()) return shared_->queue.fail(std::move(status).error());
+    const std::lock_guard lock(shared_->mutex);
+    shared_->usage.bytes += usage_.bytes;
+    shared_->usage.inodes += usage_.inodes;
   }
 
  private:
-  void add(Start start) {
-    waiting_.push_back(std::move(start));
-    ++unfinished_;
-  }
-
-  std::atomic<bool> has_others_{false};
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Start> waiting_;
-  size_t unfinished_ = 0;  // waiting, or being walked
-  std::optional<Error> error_;
-  std::atomic<bool> failed_{false};
-  std::mutex links_mutex_;
-  std::set<std::pair<dev_t, ino_t>> linked_;
-};
-
-// The walk of one thread: depth first from each directory that it takes.
-class Walk {
- public:
-  // `start_others`: called once there is enough to do for others; empty for those, and who is
-  // alone.
-  Walk(Shared* shared, const std::string* path, dev_t device, std::function<void()> start_others)
-      : shared_(shared), path_(*path), device_(device), start_others_(std::move(start_others)) {}
-
-  // Until nothing is left.
-  void run() {
-    for (auto start = shared_->take(false); start; start = shared_->take(true)) {
-      if (Status status = walk(std::move(*start)); !status.ok()) {
-        shared_->fail(std::move(status).error());
-      }
-    }
-  }
-
   void add(const struct stat& status) {
-    if (!S_ISDIR(status.st_mode) && status.st_nlink > 1 && !shared_->is_first(status)) return;
+    if (!S_ISDIR(status.st_mode) && status.st_nlink > 1 && !is_first(status)) return;
     usage_.bytes += static_cast<uint64_t>(status.st_blocks) * kBlock;
     ++usage_.inodes;
   }
 
-  const DiskUsage& usage() const { return usage_; }
-
- private:
-  Status walk(Start start) {
-    OCIUNPACK_TRY(enter(std::move(start.fd), start.inode));
-    while (!levels_.empty() && !shared_->failed()) OCIUNPACK_TRY(step());
-    return {};
+  // Whether an inode with several names is met for the first time.
+  bool is_first(const struct stat& status) {
+    const std::lock_guard lock(shared_->mutex);
+    return shared_->linked.emplace(status.st_dev, status.st_ino).second;
   }
 
   struct Level {
@@ -211,10 +140,14 @@ class Walk {
     struct stat status {};
     if (::fstat(child.get(), &status) != 0) return system_error(errno, "fstat", path_, name);
     if (status.st_dev != device_) return {};
-    if (start_others_ && usage_.inodes > kAlone) std::exchange(start_others_, {})();
-    Start start{std::move(child), status.st_ino};
-    if (shared_->offer(&start)) return {};
-    return enter(std::move(start.fd), start.inode);
+    if (usage_.inodes <= alone_ || !shared_->queue.has_room()) {
+      return enter(std::move(child), status.st_ino);
+    }
+    auto start = std::make_shared<UniqueFd>(std::move(child));
+    shared_->queue.add_open([shared = shared_, start, inode = status.st_ino] {
+      Walk(shared, 0).run(std::move(*start), inode);
+    });
+    return {};
   }
 
   Status leave() {
@@ -236,7 +169,7 @@ class Walk {
   Shared* const shared_;
   const std::string& path_;
   const dev_t device_;
-  std::function<void()> start_others_;
+  const uint64_t alone_;
   DiskUsage usage_;
   std::vector<Level> levels_;
 };
@@ -248,31 +181,14 @@ Result<DiskUsage> disk_usage(const std::string& directory, unsigned threads) {
   if (!fd.valid()) return system_error(errno, "open", directory);
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) return system_error(errno, "fstat", directory);
-  Shared shared({std::move(fd), status.st_ino});
-  std::deque<Walk> walks;
-  std::vector<std::thread> others;
-  const auto start_others = [&] {
-    for (unsigned i = 1; i < std::clamp(threads, 1U, 64U); ++i) {
-      Walk& walk = walks.emplace_back(&shared, &directory, status.st_dev, nullptr);
-      try {
-        others.emplace_back([&walk] { walk.run(); });
-      } catch (const std::system_error&) {
-        break;  // fewer of them
-      }
-      shared.set_has_others();
-    }
+  Shared shared{
+      .path = directory,
+      .device = status.st_dev,
+      .usage = {.bytes = static_cast<uint64_t>(status.st_blocks) * kBlock, .inodes = 1},
   };
-  Walk& first = walks.emplace_back(&shared, &directory, status.st_dev, start_others);
-  first.add(status);
-  first.run();
-  for (std::thread& thread : others) thread.join();
-  if (shared.error()) return *std::move(shared.error());
-  DiskUsage usage;
-  for (const Walk& walk : walks) {
-    usage.bytes += walk.usage().bytes;
-    usage.inodes += walk.usage().inodes;
-  }
-  return usage;
+  OCIUNPACK_TRY(
+      shared.queue.run(threads, [&] { Walk(&shared, kAlone).run(std::move(fd), status.st_ino); }));
+  return shared.usage;
 }
 
 Status sync_file_system(int fd) {
