@@ -121,6 +121,7 @@ Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const st
   }
   if (!xattr_records.valid()) return invalid("an attribute points outside the file");
   auto tree = std::make_shared<LayerTree>();
+  tree->reserve(counts.nodes, counts.inodes);  // their records are there: no more than the file has
   // Inode 0 is the root's, in the file as in a new tree.
   for (uint32_t i = 0; i < counts.inodes; ++i) {
     const InodeId id =

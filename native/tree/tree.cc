@@ -1,6 +1,7 @@
 #include "tree/tree.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 #include <random>
 
@@ -57,8 +58,14 @@ size_t LayerTree::slot_of(NodeId parent, std::string_view name) const {
   return slot;
 }
 
-void LayerTree::grow() {
-  slots_.assign(slots_.size() * 2, kNoNode);
+void LayerTree::reserve(size_t nodes, size_t inodes) {
+  nodes_.reserve(nodes);
+  inodes_.reserve(inodes);
+  if (nodes * 2 > slots_.size()) grow(std::bit_ceil(nodes * 2));
+}
+
+void LayerTree::grow(size_t slots) {
+  slots_.assign(slots, kNoNode);
   for (NodeId id = 1; id < nodes_.size(); ++id) {
     slots_[slot_of(nodes_[id].parent, nodes_[id].name)] = id;
   }
@@ -73,7 +80,7 @@ NodeId LayerTree::find_or_add(NodeId parent, std::string_view name) {
   size_t slot = slot_of(parent, name);
   if (slots_[slot] != kNoNode) return slots_[slot];
   if ((nodes_.size() + 1) * 2 > slots_.size()) {
-    grow();
+    grow(slots_.size() * 2);
     slot = slot_of(parent, name);
   }
   const NodeId id = static_cast<NodeId>(nodes_.size());

@@ -77,6 +77,9 @@ class LayerTree {
   LayerTree(const LayerTree&) = delete;
   LayerTree& operator=(const LayerTree&) = delete;
 
+  // Room for as many of each in all, so that they are added without moving those before them.
+  void reserve(size_t nodes, size_t inodes);
+
   // The present node of that name, or kNoNode.
   NodeId find(NodeId parent, std::string_view name) const;
   // The node of that name, present or not, or kNoNode.
@@ -126,7 +129,7 @@ class LayerTree {
 
  private:
   size_t slot_of(NodeId parent, std::string_view name) const;
-  void grow();
+  void grow(size_t slots);
 
   std::vector<Node> nodes_;
   std::vector<Inode> inodes_;

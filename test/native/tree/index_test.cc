@@ -155,6 +155,26 @@ TEST(index_of_many_pieces) {
                                                   static_cast<uInt>(body))));
 }
 
+TEST(index_that_counts_more_than_it_has_room_for) {
+  LayerTree tree;
+  fill(&tree, 100);
+  const std::string bytes = encode_index(tree);
+  for (const size_t count : {12u, 16u, 20u, 24u}) {  // of nodes, inodes, xattrs, bytes of strings
+    for (const uint32_t more : {1u, UINT32_MAX - 1000}) {
+      std::string forged = bytes;
+      uint32_t value;
+      std::memcpy(&value, forged.data() + count, sizeof value);
+      value += more;
+      std::memcpy(forged.data() + count, &value, sizeof value);
+      const size_t body = forged.size() - 4;
+      value = static_cast<uint32_t>(
+          ::crc32(0, reinterpret_cast<const Bytef*>(forged.data()), static_cast<uInt>(body)));
+      std::memcpy(forged.data() + body, &value, sizeof value);
+      CHECK_ERROR(decode_index(forged, "x"), ERR_INVALID_INDEX);
+    }
+  }
+}
+
 TEST(index_file) {
   check::Scratch scratch;
   LayerTree tree;

@@ -1,5 +1,8 @@
 #include "tree/tree.h"
 
+#include <string>
+#include <vector>
+
 #include "../check.h"
 
 namespace ociunpack {
@@ -27,6 +30,24 @@ TEST(directories_of_a_tree) {
   CHECK(tree.directories() == std::vector<NodeId>({kRootNode, late}));
   add(&tree, kRootNode, "first", NodeType::kDirectory);
   CHECK(tree.directories() == std::vector<NodeId>({kRootNode, late, first}));
+}
+
+TEST(what_a_tree_has_room_for_moves_nothing) {
+  LayerTree tree;
+  const NodeId before = add(&tree, kRootNode, "before", NodeType::kFile);
+  tree.reserve(5000, 5000);
+  const Node* node = &tree.node(kRootNode);
+  const Inode* inode = &tree.inode_of(kRootNode);
+  const size_t bytes = tree.memory_bytes();
+  for (int i = 2; i < 5000; ++i) add(&tree, kRootNode, std::to_string(i), NodeType::kFile);
+  CHECK(&tree.node(kRootNode) == node && &tree.inode_of(kRootNode) == inode);
+  CHECK(tree.memory_bytes() < bytes + (128 << 10));  // their names
+  for (int i = 0; i < 5000; ++i) add(&tree, before, std::to_string(i), NodeType::kFile);
+  CHECK_EQ(tree.find(kRootNode, "before"), before);
+  for (int i = 2; i < 5000; ++i) {
+    CHECK_EQ(tree.find(kRootNode, std::to_string(i)), static_cast<NodeId>(i));
+    CHECK_EQ(tree.find(before, std::to_string(i)), static_cast<NodeId>(i + 5000));
+  }
 }
 
 }  // namespace
