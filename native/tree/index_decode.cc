@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cerrno>
+#include <cstring>
 
 #include "base/unique_fd.h"
 #include "tree/index.h"
@@ -24,9 +26,13 @@ class Reader {
   template <typename T>
   T number() {
     std::make_unsigned_t<T> value = 0;
-    for (size_t i = 0; i < sizeof(T); ++i) {
-      value |= static_cast<std::make_unsigned_t<T>>(static_cast<uint8_t>(bytes_[at_ + i]))
-               << (8 * i);
+    if constexpr (std::endian::native == std::endian::little) {
+      std::memcpy(&value, bytes_.data() + at_, sizeof value);
+    } else {
+      for (size_t i = 0; i < sizeof(T); ++i) {
+        value |= static_cast<std::make_unsigned_t<T>>(static_cast<uint8_t>(bytes_[at_ + i]))
+                 << (8 * i);
+      }
     }
     at_ += sizeof(T);
     return static_cast<T>(value);
@@ -166,17 +172,17 @@ Result<std::shared_ptr<LayerTree>> load_index(const std::string& path) {
   if (!file.valid()) return system_error(errno, "open", path);
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) return system_error(errno, "fstat", path);
-  std::string bytes(static_cast<size_t>(status.st_size), '\0');
+  const auto size = static_cast<size_t>(status.st_size);
+  const auto bytes = std::make_unique_for_overwrite<char[]>(size);
   size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t got = ::read(file.get(), bytes.data() + done, bytes.size() - done);
+  while (done < size) {
+    const ssize_t got = ::read(file.get(), bytes.get() + done, size - done);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return system_error(errno, "read", path);
     if (got == 0) break;
     done += static_cast<size_t>(got);
   }
-  bytes.resize(done);
-  return decode_index(bytes, path);
+  return decode_index({bytes.get(), done}, path);
 }
 
 }  // namespace ociunpack
