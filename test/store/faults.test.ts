@@ -5,11 +5,11 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { mkdtemp, readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type SnapshotterKind, Store, type StoreDurability } from '../../src/index.js';
-import { withScratch } from '../support/scratch.js';
+import { scratchRoot } from '../support/scratch.js';
 import { writeImage } from '../support/write-image.js';
 import { crashLayers, leftovers, snapshotsOf, soak, treeHash, wrongSnapshots } from './crash.js';
 import { buildShim, type FaultName, FaultProcess, type FaultReport, faultKinds } from './faults.js';
@@ -56,50 +56,55 @@ const seed = Number(process.env.SEED ?? 1) || 1;
 const only = process.env.FAULTS === undefined ? undefined : new RegExp(process.env.FAULTS);
 
 describe.skipIf(process.geteuid?.() !== 0)('a call that fails', () => {
+  let ground: Ground | undefined;
+
+  beforeAll(async () => {
+    ground = await Ground.prepare();
+    if (ground === undefined) {
+      console.log('skipped without a C compiler: calls fail by a library that is preloaded');
+    }
+  });
+  afterAll(() => ground?.remove());
+
   for (const scenario of scenarios) {
     const { operation, before, snapshotter } = scenario;
     const title = `${operation}, ${before} before, ${snapshotter}`;
     it.skipIf(only !== undefined && !only.test(title))(
       title,
       { timeout: soak ? 7_200_000 : 120_000 },
-      () => withScratch((scratch) => sweep(scratch, scenario)),
+      async () => {
+        if (ground !== undefined) {
+          await sweep(ground, scenario);
+        }
+      },
     );
   }
 });
 
 /** Runs a scenario with one call after the other failing. */
-async function sweep(scratch: string, scenario: Scenario): Promise<void> {
-  const library = buildShim(scratch);
-  if (library === undefined) {
-    console.log('skipped without a C compiler: calls fail by a library that is preloaded');
-    return;
-  }
-  const trial = await Trial.prepare(scratch, scenario, library);
+async function sweep(ground: Ground, scenario: Scenario): Promise<void> {
+  const trial = await Trial.prepare(ground, scenario);
   const findings: string[] = [];
   let calls = 0;
-  try {
-    findings.push(...(await trial.run('EIO', 0))); // nothing fails: it warms up
-    for (const [index, name] of names.entries()) {
-      const turn = scenarios.indexOf(scenario) * (names.length + 1) + index;
-      if (!soak && scenario.snapshotter !== 'overlayfs' && turn % 3 !== 0) {
-        continue; // the other kinds share most of it
-      }
-      findings.push(...(await trial.run(name, 0)));
-      const { count } = trial.last;
-      expect(count, name).toBeGreaterThan(0);
-      for (const at of chosen(count, turn)) {
-        findings.push(...(await trial.run(name, at)));
+  findings.push(...(await trial.run('EIO', 0))); // nothing fails: it warms up
+  for (const [index, name] of names.entries()) {
+    const turn = scenarios.indexOf(scenario) * (names.length + 1) + index;
+    if (!soak && scenario.snapshotter !== 'overlayfs' && turn % 3 !== 0) {
+      continue; // the other kinds share most of it
+    }
+    findings.push(...(await trial.run(name, 0)));
+    const { count } = trial.last;
+    expect(count, name).toBeGreaterThan(0);
+    for (const at of chosen(count, turn)) {
+      findings.push(...(await trial.run(name, at)));
+      calls += Math.min(1, trial.last.hits);
+    }
+    if (name === 'ENOSPC' || (soak && name === 'EIO')) {
+      for (const at of chosen(count, turn + 1)) {
+        findings.push(...(await trial.run(name, at, true)));
         calls += Math.min(1, trial.last.hits);
       }
-      if (name === 'ENOSPC' || (soak && name === 'EIO')) {
-        for (const at of chosen(count, turn + 1)) {
-          findings.push(...(await trial.run(name, at, true)));
-          calls += Math.min(1, trial.last.hits);
-        }
-      }
     }
-  } finally {
-    trial.stop();
   }
   const crashes = trial.crashes > 0 ? `, ${trial.crashes} have ended lmdb` : '';
   console.log(
@@ -127,52 +132,93 @@ function chosen(count: number, turn: number): number[] {
   return [Math.ceil((((turn * 5) % 11) + 0.5) * (count / 11))];
 }
 
+/** What all scenarios share: the library, the process, the image, and what its snapshots must hold. */
+class Ground {
+  readonly scratch: string;
+  readonly image: string;
+  readonly process: FaultProcess;
+  readonly #expected = new Map<SnapshotterKind, ReadonlyMap<string, string>>();
+
+  private constructor(scratch: string, image: string, process: FaultProcess) {
+    this.scratch = scratch;
+    this.image = image;
+    this.process = process;
+  }
+
+  /** Undefined where there is no C compiler. */
+  static async prepare(): Promise<Ground | undefined> {
+    const scratch = await mkdtemp(path.join(scratchRoot, 'oci-unpack-test-'));
+    const library = buildShim(scratch);
+    if (library === undefined) {
+      rmSync(scratch, { recursive: true });
+      return undefined;
+    }
+    const image = await writeImage(path.join(scratch, 'image'), crashLayers(1, layerCount, 4));
+    return new Ground(scratch, image, new FaultProcess(scratch, library));
+  }
+
+  /** The hash of each snapshot, by its name. */
+  async expected(kind: SnapshotterKind): Promise<ReadonlyMap<string, string>> {
+    const known = this.#expected.get(kind);
+    if (known !== undefined) {
+      return known;
+    }
+    const root = path.join(this.scratch, `expected-${kind}`);
+    const expected = new Map<string, string>();
+    const store = await Store.open(root, { kind, durability: 'none' });
+    await store.import(this.image);
+    for (const info of await snapshotsOf(store)) {
+      expected.set(info.name, await treeHash(path.join(info.directory, 'fs')));
+    }
+    await store.close();
+    this.#expected.set(kind, expected);
+    return expected;
+  }
+
+  remove(): void {
+    this.process.stop();
+    rmSync(this.scratch, { recursive: true, force: true });
+  }
+}
+
 class Trial {
-  readonly #scratch: string;
+  readonly #before: string;
   readonly #scenario: Scenario;
   readonly #image: string;
   readonly #expected: ReadonlyMap<string, string>;
   readonly #process: FaultProcess;
-  #number = 0;
   last: Partial<FaultReport> & Pick<FaultReport, 'count' | 'hits'> = { count: 0, hits: 0 };
   /** How often the lmdb package has ended the process. */
   crashes = 0;
 
   private constructor(
-    scratch: string,
+    ground: Ground,
     scenario: Scenario,
-    image: string,
+    before: string,
     expected: ReadonlyMap<string, string>,
-    process: FaultProcess,
   ) {
-    this.#scratch = scratch;
+    this.#before = before;
     this.#scenario = scenario;
-    this.#image = image;
+    this.#image = ground.image;
     this.#expected = expected;
-    this.#process = process;
+    this.#process = ground.process;
   }
 
-  static async prepare(scratch: string, scenario: Scenario, library: string): Promise<Trial> {
-    const image = await writeImage(path.join(scratch, 'image'), crashLayers(1, layerCount, 4));
+  static async prepare(ground: Ground, scenario: Scenario): Promise<Trial> {
     const { snapshotter: kind, before } = scenario;
-    const expected = new Map<string, string>();
-    const store = await Store.open(path.join(scratch, 'expected'), { kind, durability: 'none' });
-    await store.import(image);
-    for (const info of await snapshotsOf(store)) {
-      expected.set(info.name, await treeHash(path.join(info.directory, 'fs')));
-    }
-    await store.close();
+    const expected = new Map(await ground.expected(kind));
+    const root = path.join(ground.scratch, `before-${scenarios.indexOf(scenario)}`);
     if (before !== 'nothing') {
-      await makeBefore(path.join(scratch, 'before'), before, kind, image, expected);
+      await makeBefore(root, before, kind, ground.image, expected);
     }
-    return new Trial(scratch, scenario, image, expected, new FaultProcess(scratch, library));
+    return new Trial(ground, scenario, root, expected);
   }
 
   /** One run; what is wrong. @param at the call that fails, 0 for none */
   async run(name: FaultName, at: number, sticky = false): Promise<string[]> {
-    const root = path.join(this.#process.root, String(this.#number++));
+    const root = this.#process.newRoot();
     if (this.#scenario.before !== 'nothing') {
-      execFileSync('cp', ['-a', path.join(this.#scratch, 'before'), root]);
+      execFileSync('cp', ['-a', this.#before, root]);
     }
     const { operation, snapshotter, durability = 'background' } = this.#scenario;
     const report = await this.#process.run({
@@ -218,10 +264,6 @@ class Trial {
     const which = `${operation} ${this.#scenario.before} ${snapshotter}: ${name} at ${at}${sticky ? ' and on' : ''}`;
     const where = `${which}, ${report.call}(${report.path.slice(root.length + 1)}) of ${path.basename(report.module)}`;
     return wrong.map((one) => `${where}: ${one}`);
-  }
-
-  stop(): void {
-    this.#process.stop();
   }
 
   /** What is wrong with the store, which nothing fails for now and where the operation has succeeded. */

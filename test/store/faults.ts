@@ -87,6 +87,7 @@ export class FaultProcess {
   readonly #state: string;
   readonly #library: string;
   #child: ChildProcess | undefined;
+  #roots = 0;
 
   /** What is below `<directory>/faulty` fails. */
   constructor(directory: string, library: string) {
@@ -94,6 +95,12 @@ export class FaultProcess {
     this.#state = path.join(directory, 'state');
     this.#library = library;
     mkdirSync(this.root);
+  }
+
+  /** A path for a store that faults reach; another one each time. */
+  newRoot(): string {
+    this.#roots++;
+    return path.join(this.root, String(this.#roots));
   }
 
   async run(task: FaultTask): Promise<FaultReport> {
