@@ -2,8 +2,9 @@
 // sequential apply. 120 seeds; SEEDS=2000 runs more, FIRST=1000 begins elsewhere, SEED=42 runs one. A seed that fails is
 // cut down to the entries that it takes, and printed.
 
+import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Format } from '../../src/index.js';
 import {
   describeImage,
@@ -13,7 +14,7 @@ import {
 } from '../support/generate.js';
 import { modelTree, unpack } from '../support/image.js';
 import { dumpImage, overlayMissing } from '../support/mount.js';
-import { withScratch } from '../support/scratch.js';
+import { scratchRoot, withScratch } from '../support/scratch.js';
 import { compareTrees } from '../support/tree.js';
 import { writeImage } from '../support/write-image.js';
 
@@ -40,13 +41,34 @@ const variants: Variant[] = [
   { format: 'aufs', concurrency: 0, every: 3 },
 ];
 
+/** An image of a seed, which all variants unpack. */
+interface Written {
+  image: GeneratedImage;
+  reference: string;
+}
+
 describe('differential', () => {
+  let layouts: string;
+  const written = new Map<number, Written>();
+  const imageOf = async (seed: number): Promise<Written> => {
+    let known = written.get(seed);
+    if (known === undefined) {
+      const image = generateImage(seed);
+      const reference = await writeImage(path.join(layouts, String(seed)), image.layers);
+      known = { image, reference };
+      written.set(seed, known);
+    }
+    return known;
+  };
+
   beforeAll(async () => {
+    layouts = await mkdtemp(path.join(scratchRoot, 'oci-unpack-test-'));
     const missing = await overlayMissing();
     if (missing !== undefined) {
       throw new Error(`${missing}; the differential test needs root`);
     }
   });
+  afterAll(() => rm(layouts, { recursive: true, force: true }));
 
   it.for(variants)(
     'format $format, concurrency $concurrency: equal to the model',
@@ -58,8 +80,8 @@ describe('differential', () => {
         if (one === undefined && seed % variant.every !== 0) {
           continue;
         }
-        const image = generateImage(seed);
-        const differences = await differencesOf(image, variant);
+        const { image, reference } = await imageOf(seed);
+        const differences = await differencesOf(image, reference, variant);
         if (differences.length > 0) {
           failed++;
           if (failures.length < shownFailures) {
@@ -72,10 +94,13 @@ describe('differential', () => {
   );
 });
 
-async function differencesOf(image: GeneratedImage, variant: Variant): Promise<string[]> {
+async function differencesOf(
+  image: GeneratedImage,
+  reference: string,
+  variant: Variant,
+): Promise<string[]> {
   const { format, concurrency } = variant;
   return withScratch(async (scratch) => {
-    const reference = await writeImage(path.join(scratch, 'layout'), image.layers);
     try {
       const options = { format, concurrency };
       const report = await unpack(reference, path.join(scratch, 'image'), options);
@@ -91,10 +116,14 @@ async function explain(
   variant: Variant,
   differences: readonly string[],
 ): Promise<string> {
+  const differencesIn = (smaller: GeneratedImage): Promise<string[]> =>
+    withScratch(async (scratch) =>
+      differencesOf(smaller, await writeImage(scratch, smaller.layers), variant),
+    );
   const fails = async (smaller: GeneratedImage): Promise<boolean> =>
-    (await differencesOf(smaller, variant)).length > 0;
+    (await differencesIn(smaller)).length > 0;
   const smallest = await minimizeImage(image, fails);
-  const left = await differencesOf(smallest, variant);
+  const left = await differencesIn(smallest);
   return [
     `SEED=${image.seed}, ${variant.format}, concurrency ${variant.concurrency}`,
     ...(left.length > 0 ? left : differences).slice(0, 12),

@@ -85,6 +85,9 @@ interface Marker {
 const maxSymlinks = 40;
 const maxNameBytes = 255;
 
+/** Of contents, which do not change: whoever generates images tries the same entry again and again. */
+const hashes = new WeakMap<object, string>();
+
 export class Model {
   /** How often an implicit directory has taken the place of something else: most unpackers refuse to. */
   replacedParents = 0;
@@ -491,7 +494,10 @@ export class Model {
       const content = toBytes(entry.content ?? '');
       const extents: SparseExtent[] = entry.sparse?.extents ?? [{ offset: 0, data: content }];
       inode.size = entry.sparse?.size ?? content.length;
-      inode.hash = contentHash(inode.size, extents);
+      const key = entry.sparse ?? content;
+      const hash = hashes.get(key) ?? contentHash(inode.size, extents);
+      hashes.set(key, hash);
+      inode.hash = hash;
     } else if (entry.type === 'symlink') {
       inode.target = toKey(entry.linkpath as Bytes);
     } else if (entry.type === 'char' || entry.type === 'block') {

@@ -4,7 +4,7 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadBinding } from '../../../src/native/index.js';
-import { describeImage, generateImage } from '../../support/generate.js';
+import { describeImage, type GeneratedImage, generateImage } from '../../support/generate.js';
 import { withScratch } from '../../support/scratch.js';
 import {
   device,
@@ -32,6 +32,15 @@ if (!root) {
 }
 const seeds = Number(process.env.SEEDS ?? 60);
 const formats: Format[] = ['overlay', 'overlay-userxattr', 'aufs', 'flat'];
+
+/** Of each seed, for all formats. */
+const images = new Map<number, GeneratedImage>();
+
+function imageOf(seed: number): GeneratedImage {
+  const image = images.get(seed) ?? generateImage(seed);
+  images.set(seed, image);
+  return image;
+}
 
 /** What is not as it should be, in words; the images have no other way to be told apart. */
 async function problemsOf(
@@ -75,7 +84,7 @@ describe.skipIf(!root)('what was unpacked is as the trees say', () => {
     it(`random images, format ${format}`, { timeout: 60_000 + seeds * 1000 }, async () => {
       for (let seed = 1; seed <= seeds; seed++) {
         const concurrency = [0, 1, 8][seed % 3] ?? 0;
-        const image = generateImage(seed);
+        const image = imageOf(seed);
         const problems = await problemsOf(image.layers, { format, concurrency });
         expect(problems, describeImage(image)).toEqual([]);
       }
