@@ -1,13 +1,23 @@
-import { access, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  access,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Format, ImageJson, UnpackProgress } from '../../src/index.js';
 import { inspectImage, unpackImage } from '../../src/index.js';
 import { digestOf } from '../../src/oci/index.js';
 import { startCommand } from '../support/command.js';
 import { unpack } from '../support/image.js';
 import { dumpImage } from '../support/mount.js';
-import { withScratch } from '../support/scratch.js';
+import { scratchRoot, withScratch } from '../support/scratch.js';
 import { dir, file, type TarItem, tar, whiteout } from '../support/tar-builder.js';
 import { compareTrees } from '../support/tree.js';
 import { dumpTree } from '../support/tree-dump.js';
@@ -18,8 +28,16 @@ const middle: TarItem[] = [whiteout('etc/old'), file('etc/new', 'new', { mode: 0
 const top: TarItem[] = [dir('srv', { mode: 0o2775, gid: 50 }), file('srv/data', 'data')];
 const layers = [bottom, middle, top];
 
+const slowLayers = new Map<number, Buffer>();
+
 /** Many small files: work that takes long enough to be stopped in the middle. */
 function slowLayer(files: number): Buffer {
+  const made = slowLayers.get(files) ?? makeSlowLayer(files);
+  slowLayers.set(files, made);
+  return made;
+}
+
+function makeSlowLayer(files: number): Buffer {
   const items: TarItem[] = [];
   for (let index = 0; index < files; index++) {
     if (index % 100 === 0) {
@@ -28,6 +46,23 @@ function slowLayer(files: number): Buffer {
     items.push(file(`d${Math.floor(index / 100)}/f${index}`, `content of file ${index}`));
   }
   return tar(items);
+}
+
+let layouts: string;
+const slowImages = new Map<number, Promise<string>>();
+
+beforeAll(async () => {
+  layouts = await mkdtemp(path.join(scratchRoot, 'oci-unpack-test-'));
+});
+afterAll(() => rm(layouts, { recursive: true, force: true }));
+
+/** An image with such a layer as its second one, for all tests that only read it. */
+function slowImage(files: number): Promise<string> {
+  const make = () =>
+    writeImage(path.join(layouts, String(files)), [bottom, slowLayer(files)], ['gzip']);
+  const made = slowImages.get(files) ?? make();
+  slowImages.set(files, made);
+  return made;
 }
 
 async function exists(file: string): Promise<boolean> {
@@ -342,8 +377,7 @@ describe('stopping', () => {
     'an abort signal leaves nothing half (%s)',
     async (format) => {
       await withScratch(async (scratch) => {
-        const items = slowLayer(20_000);
-        const reference = await writeImage(path.join(scratch, 'layout'), [bottom, items], ['gzip']);
+        const reference = await slowImage(20_000);
         const dest = path.join(scratch, 'dest');
         const controller = new AbortController();
         const reason = new Error('enough');
@@ -381,8 +415,7 @@ describe('stopping', () => {
     ['SIGTERM', 143],
   ] as const)('%s ends the command with %d after it has cleaned up', async (name, code) => {
     await withScratch(async (scratch) => {
-      const items = slowLayer(30_000);
-      const reference = await writeImage(path.join(scratch, 'layout'), [bottom, items], ['gzip']);
+      const reference = await slowImage(30_000);
       const dest = path.join(scratch, 'dest');
       const command = startCommand(['unpack', reference, dest, '-p', 'linux/amd64']);
       await untilWriting(dest);
@@ -398,8 +431,7 @@ describe('stopping', () => {
 
   test('kill -9 leaves no half layer, and the next call removes the rest and completes', async () => {
     await withScratch(async (scratch) => {
-      const items = slowLayer(30_000);
-      const reference = await writeImage(path.join(scratch, 'layout'), [bottom, items], ['gzip']);
+      const reference = await slowImage(30_000);
       const dest = path.join(scratch, 'dest');
       const command = startCommand(['unpack', reference, dest, '-p', 'linux/amd64']);
       await untilWriting(dest);
