@@ -9,8 +9,13 @@ import { withScratch } from '../support/scratch.js';
 
 const images = 10_000;
 const snapshots = 100_000;
+/** Milliseconds. */
+const mostToList = 100;
+const mostToLook = 2000;
 
 const tries = 5;
+/** Images that are written in one transaction. */
+const batch = 5000;
 
 function digest(text: string): string {
   return `sha256:${createHash('sha256').update(text).digest('hex')}`;
@@ -20,10 +25,10 @@ function digest(text: string): string {
 async function fill(root: string): Promise<void> {
   const database = Database.open(root, { durability: 'none' });
   const perImage = snapshots / images;
-  for (let first = 0; first < images; first += 500) {
+  for (let first = 0; first < images; first += batch) {
     database.update((tx) => {
       const store = tx.snapshots('overlayfs');
-      for (let image = first; image < first + 500; image++) {
+      for (let image = first; image < first + batch; image++) {
         const labels: Record<string, string> = {};
         let parent: string | undefined;
         const config = digest(`config ${image}`);
@@ -61,10 +66,13 @@ async function fill(root: string): Promise<void> {
   await database.close();
 }
 
-/** The fewest milliseconds of processor time: the clock of a machine that runs other tests beside says nothing. */
-async function quickest(work: () => Promise<void>): Promise<number> {
+/**
+ * The fewest milliseconds of processor time of some tries, of which the first that is below `limit` is the last: the clock
+ * of a machine that runs other tests beside says nothing.
+ */
+async function quickest(limit: number, work: () => Promise<void>): Promise<number> {
   let best = Number.POSITIVE_INFINITY;
-  for (let at = 0; at < tries; at++) {
+  for (let at = 0; at < tries && best >= limit; at++) {
     const before = process.cpuUsage();
     await work();
     const { user, system } = process.cpuUsage(before);
@@ -78,12 +86,12 @@ describe('a store of 10,000 images and 100,000 snapshots', () => {
     await withScratch(async (scratch) => {
       const root = path.join(scratch, 'store');
       await fill(root);
-      const list = await quickest(async () => {
+      const list = await quickest(mostToList, async () => {
         const store = await Store.open(root, { readOnly: true });
         expect(store.images.list()).toHaveLength(images);
         await store.close();
       });
-      const dry = await quickest(async () => {
+      const dry = await quickest(mostToLook, async () => {
         const store = await Store.open(root, { readOnly: true });
         const garbage = await store.gc({ dryRun: true });
         expect(garbage.snapshots).toEqual([]);
@@ -91,8 +99,8 @@ describe('a store of 10,000 images and 100,000 snapshots', () => {
         await store.close();
       });
       console.log(`images ls ${list.toFixed(0)} ms, gc --dry-run ${dry.toFixed(0)} ms (CPU)`);
-      expect(list).toBeLessThan(100);
-      expect(dry).toBeLessThan(2000);
+      expect(list).toBeLessThan(mostToList);
+      expect(dry).toBeLessThan(mostToLook);
     });
   });
 });
