@@ -5,6 +5,7 @@
 // FAULTS=PATTERN some of the scenarios, and FAULT_LOG=FILE keeps what is found.
 // npm run soak -- verify, -- containerd, or -- docker: 50 damages of each kind to the own store, which are repaired, or to
 // a real containerd or Docker; with CORPUS=DIR of the OCI layouts there too (but Docker).
+// npm run soak -- snapshots: 300 kills of two processes each that make and remove snapshots.
 
 import { join } from 'node:path';
 import { root, runHere, script } from './lib/process.mjs';
@@ -14,6 +15,7 @@ import { testSetup } from './test-setup.mjs';
 const elsewhere = new Map([
   ['containerd', 'test/containerd/damage.test.ts'],
   ['docker', 'test/docker/verify.test.ts'],
+  ['snapshots', 'test/snapshots/processes.test.ts'],
 ]);
 const names = process.argv.slice(2);
 const files = (names.length > 0 ? names : ['kill', 'power-loss']).map(

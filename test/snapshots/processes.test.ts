@@ -1,4 +1,5 @@
-// Several processes on one store, and processes that are killed at any moment: real ones.
+// Several processes on one store, and processes that are killed at any moment: real ones. `npm run soak -- snapshots` does
+// it ten times as often.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,6 +13,7 @@ import { snapshotterRoot } from '../../src/snapshots/index.js';
 import { withScratch } from '../support/scratch.js';
 import { type TestStore, withStore, withStoreAt } from '../support/snapshots.js';
 
+const soak = process.env.SOAK === '1';
 const worker = fileURLToPath(new URL('../support/snapshot-worker.mjs', import.meta.url));
 
 interface Worker {
@@ -89,8 +91,8 @@ test.each(['overlayfs', 'native'] as const)(
 
 describe('kill -9 at any moment', () => {
   test.each([
-    ['overlayfs', 40],
-    ['native', 15],
+    ['overlayfs', soak ? 200 : 20],
+    ['native', soak ? 100 : 10],
   ] as const)(
     '%s: leaves whole snapshots and what cleanup takes, %d times',
     async (kind, rounds) => {
@@ -130,6 +132,6 @@ describe('kill -9 at any moment', () => {
         });
       });
     },
-    180_000,
+    soak ? 1_800_000 : 180_000,
   );
 });
