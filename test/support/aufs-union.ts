@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { loadBinding } from '../../src/native/index.js';
-import { aufsView } from './aufs-view.js';
+import { withBranch } from './aufs-view.js';
 import type { Tree, TreeEntry } from './tree.js';
 import { dumpTree } from './tree-dump.js';
 
@@ -38,19 +38,27 @@ export function branchesOf(options: readonly string[]): Branches {
 
 // Branches that are read-only do not change: what was read of them, and unions of them, are kept. The unions lie in
 // the scratch directory of the test that asked for them first, which no other asks for.
-const dumps = new Map<string, Promise<Tree>>();
+const views = new Map<string, Promise<Tree>>();
 const unions = new Map<string, Promise<string>>();
 
 /** What aufs would show. */
 export async function dumpUnion({ upper, lowers }: Branches): Promise<Tree> {
-  const bottomFirst = [...lowers].reverse().map((branch) => {
-    const dump = dumps.get(branch) ?? dumpTree(branch);
-    dumps.set(branch, dump);
-    return dump;
-  });
-  return aufsView(
-    await Promise.all(upper === undefined ? bottomFirst : [...bottomFirst, dumpTree(upper)]),
-  );
+  const below = await viewOf(lowers);
+  return upper === undefined ? below : withBranch(below, await dumpTree(upper), lowers.length);
+}
+
+/** What read-only branches show. */
+function viewOf(lowers: readonly string[]): Promise<Tree> {
+  const key = lowers.join(':');
+  const make = async (): Promise<Tree> => {
+    const [top, ...rest] = lowers;
+    return top === undefined
+      ? new Map()
+      : withBranch(await viewOf(rest), await dumpTree(top), rest.length);
+  };
+  const view = views.get(key) ?? make();
+  views.set(key, view);
+  return view;
 }
 
 /** Runs `work` on the union as a directory at `target`, which is empty before and after. */
@@ -61,15 +69,14 @@ export async function withUnion<T>(
 ): Promise<T> {
   const { upper, lowers } = branches;
   await copy(await unionOf(lowers, path.dirname(target)), target);
-  const before = await dumpTree(target);
-  if (upper !== undefined) {
-    await fill(target, upper);
-  }
   try {
-    const result = await work();
-    if (upper !== undefined) {
-      await writeChanges(before, target, upper);
+    if (upper === undefined) {
+      return await work();
     }
+    const before = await dumpTree(target);
+    await fill(target, upper);
+    const result = await work();
+    await writeChanges(before, target, upper);
     return result;
   } finally {
     await clear(target);
@@ -96,10 +103,25 @@ function unionOf(lowers: readonly string[], scratch: string): Promise<string> {
 /** Puts one branch on top. */
 async function fill(target: string, branch: string): Promise<void> {
   const tree = await dumpTree(branch, { content: false });
+  // A new one has its root directory alone.
+  if (tree.size > 1) {
+    await fillWith(target, branch, tree);
+  }
+  // All that was done has changed the times of directories.
+  for (const { path: name, type } of [...tree.values()].reverse()) {
+    if (type === 'directory') {
+      await copyMetadata(path.join(branch, name), path.join(target, name));
+    }
+  }
+}
+
+async function fillWith(target: string, branch: string, tree: Tree): Promise<void> {
   const shown = await dumpTree(target, { content: false });
+  let marks = 0;
   for (const { path: name, type } of tree.values()) {
     const { dir, base } = path.parse(name);
     const below = shown.get(name);
+    marks += base.startsWith('.wh.') ? 1 : 0;
     if (base === '.wh..wh..opq') {
       await clear(path.join(target, dir));
     } else if (base.startsWith('.wh.')) {
@@ -112,12 +134,8 @@ async function fill(target: string, branch: string): Promise<void> {
     }
   }
   await run('cp', ['-a', '--remove-destination', `${branch}/.`, target]);
-  await run('find', [target, '-name', '.wh.*', '-delete']);
-  // The deletions have changed the times of directories.
-  for (const { path: name, type } of [...tree.values()].reverse()) {
-    if (type === 'directory') {
-      await copyMetadata(path.join(branch, name), path.join(target, name));
-    }
+  if (marks > 0) {
+    await run('find', [target, '-name', '.wh.*', '-delete']);
   }
 }
 

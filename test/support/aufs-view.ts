@@ -6,13 +6,20 @@ import type { Tree, TreeEntry } from './tree.js';
 
 /** The view of `branches`, bottom first. */
 export function aufsView(branches: readonly Tree[]): Tree {
-  const view: Tree = new Map();
+  let view: Tree = new Map();
   for (const [number, branch] of branches.entries()) {
-    hide(view, branch);
-    for (const entry of branch.values()) {
-      if (!isHidden(branch, entry.path)) {
-        show(view, entry, number);
-      }
+    view = withBranch(view, branch, number);
+  }
+  return view;
+}
+
+/** The view of `number` branches with another one on top. */
+export function withBranch(below: Tree, branch: Tree, number: number): Tree {
+  const view: Tree = new Map(below);
+  hide(view, branch);
+  for (const entry of branch.values()) {
+    if (!isHidden(branch, entry.path)) {
+      show(view, entry, number);
     }
   }
   return view;

@@ -2,7 +2,7 @@
 // JSON; runs in the worker threads that it starts too.
 // @ts-nocheck: plain JavaScript, whose calls are checked by running them.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -120,7 +120,7 @@ const parts = {
         limits,
         signal: abort.signal,
       }).catch(() => undefined);
-      await rm(directory, { recursive: true, force: true });
+      rmSync(directory, { recursive: true, force: true });
       if (run % (Number(count) / 10) === 0) {
         globalThis.gc();
         await new Promise((resolve) => setImmediate(resolve));
