@@ -5,23 +5,28 @@ import { defineConfig } from 'vitest/config';
 // the hundred; none needs it: those that speak TLS have an authority of their own. The set-up, with npm in it, keeps it.
 delete process.env.NODE_EXTRA_CA_CERTS;
 
-// Files that share processes: quick ones, that change nothing of their process and measure nothing of it. A process and
-// what it loads cost more than their tests.
+// Files that share processes: they change nothing of their process and measure nothing of it. A process and what it loads
+// cost more than the tests of most of them.
 const together = [
   'test/*.test.ts',
   'test/bench/{compare,report,statistics}.test.ts',
   'test/bolt/*.test.ts',
-  'test/cli/*-view.test.ts',
+  'test/cli/*.test.ts',
   'test/conformance/{model,table,tar-builder}.test.ts',
-  'test/containers/{runtime-spec,user}.test.ts',
-  'test/doctor/judge.test.ts',
-  'test/metadata/{database,filters,gc,room,stores}.test.ts',
+  'test/containerd/*.test.ts',
+  'test/containers/*.test.ts',
+  'test/content/*.test.ts',
+  'test/docker/*.test.ts',
+  'test/doctor/*.test.ts',
+  'test/explain/*.test.ts',
+  'test/metadata/*.test.ts',
   'test/oci/*.test.ts',
   'test/registry/{challenge,credentials,hosts}.test.ts',
   'test/security/*.test.ts',
   'test/source/{docker-archive,oci-layout,resolve-image,skopeo,tar-index}.test.ts',
+  'test/store/{space,store,verify}.test.ts',
   'test/unpack/{failures,image-json,mount-image,options,unpack-layer}.test.ts',
-  'test/verify/{findings,store-damage}.test.ts',
+  'test/verify/*.test.ts',
 ];
 
 // Forks: an addon is best loaded once per process, as a user has it, and a crash ends only its own file.
