@@ -25,7 +25,8 @@ export class Inspector {
 
   /** `wrapper` is a command that runs the rest of its arguments, e.g. `unshare -Ur`. */
   constructor(wrapper: readonly string[] = []) {
-    const [command, ...args] = [...wrapper, 'python3', script];
+    // Nothing but its own library: what else an installation has takes longer to load than the rest.
+    const [command, ...args] = [...wrapper, 'python3', '-I', '-S', script];
     this.#process = spawn(command as string, args, { stdio: 'pipe' });
     this.#process.stderr.on('data', (chunk: Buffer) => {
       this.#errors += chunk.toString();
