@@ -88,6 +88,9 @@ const replacing = {
   },
   load: (/** @type {string} */ id) =>
     replacements.find((one) => `\0instead-of ${one.id}` === id)?.source,
+  // Of packages, and Node's own; what is in the bundle is required. See scripts/lib/bundled/main.cjs.
+  renderChunk: (/** @type {string} */ code) =>
+    code.replace(/(?<![.\w$])import\((?=")/g, 'importOutside('),
 };
 
 /**

@@ -72,6 +72,22 @@ describe('the command', () => {
     }
   });
 
+  it('imports by the one function that can', async () => {
+    const bundle = path.join(packageRoot, 'dist/cli');
+    const files = (await readdir(bundle)).filter(
+      (name) => /\.js$/.test(name) && name !== 'main.js',
+    );
+    const sources = await Promise.all(
+      files.map((name) => readFile(path.join(bundle, name), 'utf8')),
+    );
+    const imports = sources.join('').match(/(?<![.\w$])import\w*\(["'][\w:/.-]+/g);
+    expect([...new Set(imports)].sort()).toEqual(
+      ['node:child_process', 'node:fs/promises', 'smol-toml', 'tar-stream', 'tinybench'].map(
+        (id) => `importOutside("${id}`,
+      ),
+    );
+  });
+
   it.each([
     ['was compiled by another V8', 'not of this one'],
     ['is not there as compiled', undefined],

@@ -6,13 +6,14 @@
 
 const { readFileSync } = require('node:fs');
 const { join } = require('node:path');
-const { Script, constants } = require('node:vm');
+const { Script } = require('node:vm');
 
 /** Of this version of V8 alone: another would have to read it to find that it is of no use. */
 const cacheDirectory = `code-cache/${process.versions.v8}-${process.arch}`;
 
 /**
- * A file of the command as a function of what a CommonJS module sees.
+ * A file of the command as a function of what a CommonJS module sees, and of `importOutside`: `import()` does not work in
+ * code that comes from a cache.
  *
  * @param {string} directory
  * @param {string} name
@@ -21,9 +22,8 @@ const cacheDirectory = `code-cache/${process.versions.v8}-${process.arch}`;
 function compile(directory, name, cachedData) {
   const filename = join(directory, name);
   const source = readFileSync(filename, 'utf8');
-  const wrapped = `(function (exports, require, module, __filename, __dirname) { ${source}\n})`;
-  const importModuleDynamically = constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
-  return new Script(wrapped, { filename, cachedData, importModuleDynamically });
+  const seen = 'exports, require, module, __filename, __dirname, importOutside';
+  return new Script(`(function (${seen}) { ${source}\n})`, { filename, cachedData });
 }
 
 /** @type {Map<string, { exports: object }>} */
@@ -39,7 +39,7 @@ function load(name) {
   modules.set(name, loading);
   try {
     const run = compile(__dirname, name, cacheOf(name)).runInThisContext();
-    run(loading.exports, requireFrom, loading, join(__dirname, name), __dirname);
+    run(loading.exports, requireFrom, loading, join(__dirname, name), __dirname, importOutside);
   } catch (error) {
     modules.delete(name); // as Node does: the next who asks finds out for himself
     throw error;
@@ -50,6 +50,11 @@ function load(name) {
 /** @param {string} id */
 function requireFrom(id) {
   return id.startsWith('./') ? load(id.slice(2)) : require(id);
+}
+
+/** @param {string} id of a package, or a module of Node's own */
+function importOutside(id) {
+  return import(id);
 }
 
 /** @param {string} name */
