@@ -70,15 +70,17 @@ export function pullCommand(context: RunContext): Command {
 }
 
 async function pull(context: RunContext, image: string, given: PullArguments): Promise<void> {
-  // The HTTP client's parser is WebAssembly; V8 would soon compile it anew with all optimizations, which takes longer
-  // than the parsing of a whole pull, and 30 MB.
-  setFlagsFromString('--wasm-tiering-budget=1000000000');
   context.eventLines = true;
   const emit = (event: Record<string, unknown>) => {
     context.stdout.write(`${JSON.stringify(event)}\n`);
   };
   const options = await pullOptions(context, given);
   const store = await openStore(given, 'write');
+  // The HTTP client's parser is WebAssembly; V8 would soon compile it anew with all optimizations, which takes longer
+  // than the parsing of a whole pull, and 30 MB. Once the pulling is loaded: of code that was compiled under other flags
+  // V8 takes nothing.
+  await import('../../store/pull-image.js');
+  setFlagsFromString('--wasm-tiering-budget=1000000000');
   const view = viewFor(context, given, emit);
   let report: PullReport;
   try {
