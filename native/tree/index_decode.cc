@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -25,17 +24,10 @@ class Reader {
   // range.
   template <typename T>
   T number() {
-    std::make_unsigned_t<T> value = 0;
-    if constexpr (std::endian::native == std::endian::little) {
-      std::memcpy(&value, bytes_.data() + at_, sizeof value);
-    } else {
-      for (size_t i = 0; i < sizeof(T); ++i) {
-        value |= static_cast<std::make_unsigned_t<T>>(static_cast<uint8_t>(bytes_[at_ + i]))
-                 << (8 * i);
-      }
-    }
-    at_ += sizeof(T);
-    return static_cast<T>(value);
+    T value;
+    std::memcpy(&value, bytes_.data() + at_, sizeof value);
+    at_ += sizeof value;
+    return value;
   }
   std::string_view text() {
     const auto offset = number<uint64_t>();

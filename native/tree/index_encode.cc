@@ -3,7 +3,6 @@
 // and what is encoded leaves in pieces that stay in the caches: summed up and written there.
 #include <fcntl.h>
 
-#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <functional>
@@ -31,13 +30,7 @@ class Record {
   // SAFETY: whoever made the room has counted the fields.
   template <typename T>
   Record& number(T value) {
-    if constexpr (std::endian::native == std::endian::little) {
-      std::memcpy(next_, &value, sizeof value);
-    } else {
-      for (size_t i = 0; i < sizeof(T); ++i) {
-        next_[i] = static_cast<char>(static_cast<std::make_unsigned_t<T>>(value) >> (8 * i));
-      }
-    }
+    std::memcpy(next_, &value, sizeof value);
     next_ += sizeof value;
     return *this;
   }

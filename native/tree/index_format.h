@@ -4,11 +4,15 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
 namespace ociunpack::index_format {
+
+// Its numbers are copied as they are.
+static_assert(std::endian::native == std::endian::little);
 
 inline constexpr std::string_view kMagic = "OCIUTREE";
 inline constexpr size_t kHeaderBytes = 8 + 4 * 4 + 8;

@@ -1,19 +1,16 @@
 // Compiles the bundled command for V8, as the code cache that its main.js loads (scripts/lib/bundled/main.cjs).
 
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
-
-/** All versions of it, below the bundle's directory. */
-const directoryName = 'code-cache';
+import loader from './bundled/main.cjs';
 
 /**
  * To be called before the bundle changes: V8 tells a cache from that of another file by the length alone.
  * @param {string} bundle the directory of the bundle
  */
 export function removeCodeCaches(bundle) {
-  rmSync(join(bundle, directoryName), { recursive: true, force: true });
+  rmSync(join(bundle, dirname(loader.cacheDirectory)), { recursive: true, force: true });
 }
 
 /**
@@ -22,8 +19,7 @@ export function removeCodeCaches(bundle) {
  * @returns {boolean} whether it was made
  */
 export function makeCodeCache(bundle) {
-  const { cacheDirectory, compile } = createRequire(import.meta.url)('./bundled/main.cjs');
-  const made = join(bundle, cacheDirectory);
+  const made = join(bundle, loader.cacheDirectory);
   if (existsSync(made)) {
     return false;
   }
@@ -33,13 +29,12 @@ export function makeCodeCache(bundle) {
   // Of each function, not only of those that run when the file is loaded. V8 compares its flags with those of the
   // one that made the cache: they are as ever when the cache is made.
   setFlagsFromString('--no-lazy');
-  const scripts = names.map((name) => ({ name, script: compile(bundle, name) }));
+  const scripts = names.map((name) => ({ name, script: loader.compile(bundle, name) }));
   setFlagsFromString('--lazy');
   mkdirSync(temporary, { recursive: true });
   for (const { name, script } of scripts) {
     writeFileSync(join(temporary, name), script.createCachedData());
   }
-  mkdirSync(dirname(made), { recursive: true });
   renameSync(temporary, made);
   return true;
 }

@@ -21,10 +21,7 @@ export function listing<T>(
   items: readonly T[],
   columns: readonly Column<T>[],
 ): string[] {
-  const drawn = columns.map((column, at) =>
-    aligned(cellsOf(column, items), column.align, at === columns.length - 1),
-  );
-  const [first = [], ...others] = drawn;
+  const [first = [], ...others] = columns.map((column) => aligned(cellsOf(column, items), column));
   let lines = first;
   for (const cells of others) {
     lines = lines.map((line, row) => `${line}  ${cells[row]}`);
@@ -37,11 +34,7 @@ export function listing<T>(
 
 /** The heading and the cells below it, safe to print and not too long. */
 function cellsOf<T>({ head, text, most }: Column<T>, items: readonly T[]): string[] {
-  let cells = items.map(text);
-  // Almost always they are, and to look once at all of a long list takes a fifth of looking at each cell.
-  if (!isPrintable(cells.join(''))) {
-    cells = cells.map(printable);
-  }
+  let cells = allPrintable(items.map(text));
   if (most !== undefined) {
     cells = cells.map((cell) => shorten(cell, most));
   }
@@ -49,11 +42,14 @@ function cellsOf<T>({ head, text, most }: Column<T>, items: readonly T[]): strin
   return cells;
 }
 
-/** The cells, all as wide as the widest; those of the last column need nothing after them. */
-function aligned(cells: string[], align: Alignment = '<', last: boolean): string[] {
-  if (last && align === '<') {
-    return cells;
-  }
+/** The texts, safe to print. */
+function allPrintable(texts: string[]): string[] {
+  // Almost always they are, and to look once at all of a long list takes a fifth of looking at each text.
+  return isPrintable(texts.join('')) ? texts : texts.map(printable);
+}
+
+/** The cells, all as wide as the widest. */
+function aligned<T>(cells: readonly string[], { align }: Column<T>): string[] {
   let width = 0;
   for (const { length } of cells) {
     width = Math.max(length, width);
@@ -62,14 +58,13 @@ function aligned(cells: string[], align: Alignment = '<', last: boolean): string
 }
 
 /** One name in each line, for `--quiet`. */
-export function quietLines(names: readonly string[]): string {
-  // As in listing: once for all.
-  const shown = isPrintable(names.join('')) ? names : names.map(printable);
+export function quietLines(names: string[]): string {
+  const shown = allPrintable(names);
   return shown.length === 0 ? '' : `${shown.join('\n')}\n`;
 }
 
 /** Cuts the middle out, since the ends tell names apart. */
-export function shorten(text: string, most = Number.POSITIVE_INFINITY): string {
+export function shorten(text: string, most: number): string {
   if (text.length <= most) {
     return text;
   }
