@@ -32,14 +32,56 @@ const commands: Readonly<Record<string, () => Promise<CommandFactory>>> = {
   bench: async () => (await import('./commands/bench.js')).benchCommand,
 };
 
-/** The command that `args` begin with alone, else (for --help, and for what is mistyped) all of them. */
-async function factoriesFor(args: readonly string[]): Promise<CommandFactory[]> {
+/**
+ * Adds the command that `args` begin with alone, else (for --help, for options before the command, and for what is
+ * mistyped) all of them, and the options that may stand before any.
+ */
+async function addCommands(
+  program: Command,
+  args: readonly string[],
+  context: RunContext,
+): Promise<void> {
   const [first = ''] = args;
   if (args.length === 1 && ['--version', '-V'].includes(first)) {
-    return [];
+    return;
   }
   const named = Object.hasOwn(commands, first) ? commands[first] : undefined;
-  return named ? [await named()] : Promise.all(Object.values(commands).map((load) => load()));
+  if (named === undefined) {
+    const { addStoreOptions } = await import('./store/options.js');
+    addStoreOptions(program);
+  }
+  for (const load of named ? [named] : Object.values(commands)) {
+    program.addCommand((await load())(context));
+  }
+  settle(program);
+}
+
+/** Gives the settings of `parent`, and what is written before a sub-command, to all below it. */
+function settle(parent: Command): void {
+  parent.hook('preSubcommand', passOn);
+  for (const command of parent.commands) {
+    command.copyInheritedSettings(parent);
+    settle(command);
+  }
+}
+
+/** Gives `command` the options that were written before its name, as in `--root DIR images ls`. */
+function passOn(parent: Command, command: Command): void {
+  const [word = ''] = parent.args;
+  // A default command would take what is mistyped, `images delete`, for a filter that fits nothing.
+  if (/^[a-z-]+$/i.test(word) && ![command.name(), ...command.aliases()].includes(word)) {
+    parent.error(`error: unknown command '${word}'`, { code: 'commander.unknownCommand' });
+  }
+  for (const option of parent.options) {
+    const name = option.attributeName();
+    if (parent.getOptionValueSource(name) !== 'cli') {
+      continue;
+    }
+    if (!command.options.some((own) => own.attributeName() === name)) {
+      command.error(`error: unknown option '${option.long}'`, { code: 'commander.unknownOption' });
+    }
+    command.setOptionValueWithSource(name, parent.getOptionValue(name), 'cli');
+  }
 }
 
 /** Parses `args` (without node and script), runs the command, and resolves to its exit code. */
@@ -55,9 +97,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .configureHelp({ minWidthToWrap: 30 })
     .exitOverride();
   program.addHelpText('after', '\nExample:\n  $ oci-unpack unpack oci:./image:latest ./unpacked');
-  for (const factory of await factoriesFor(args)) {
-    program.addCommand(factory(context).copyInheritedSettings(program));
-  }
+  await addCommands(program, args, context);
   try {
     await program.parseAsync(args, { from: 'user' });
     return Number(process.exitCode ?? 0);

@@ -85,6 +85,14 @@ describe('wrong usage ends with 2', () => {
     [['inspect']],
     [['mount', 'x']],
     [['umount']],
+    [['images', 'rm']],
+    [['images', 'ls', '--snapshotter', 'nonsense']],
+    [['images', 'delete', 'x']],
+    [['containers', '--root', 'x', 'delete', 'y']],
+    [['bench', 'compare']],
+    [['bench', '--runs', '3', 'compare', 'x', 'y']],
+    [['--root', 'x', 'unpack', 'oci:x', 'y']],
+    [['--root', 'x', 'nonsense']],
   ])('%j', async (args) => {
     const { code, stdout, stderr } = await runCommand(args);
     expect(code).toBe(2);

@@ -117,6 +117,21 @@ describe.skipIf(!isRoot)('the store', () => {
     });
   });
 
+  it('takes its options before the command too', async () => {
+    await withImage(async (_, root) => {
+      for (const args of [
+        ['images', '--root', root, '-q', 'ls'],
+        ['images', '-q', '--root', root, 'name==app:1'],
+        ['--root', 'elsewhere', '--quiet', 'images', 'ls', '--root', root],
+      ]) {
+        expect(await runCommand(args)).toEqual({ code: 0, stdout: 'app:1\n', stderr: '' });
+      }
+      const other = ['--namespace', 'n', '--root', root, 'images', '--json', 'ls'];
+      expect(await runCommand(other)).toEqual({ code: 0, stdout: '[]\n', stderr: '' });
+      expect(existsSync('elsewhere')).toBe(false);
+    });
+  });
+
   it('tags, explains, collects', async () => {
     await withImage(async (run, root) => {
       await json(run('images', 'tag', 'app:1', 'other', '--json'));

@@ -6,7 +6,7 @@ import { printable } from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { type ImportArguments, storedName } from './import.js';
-import { addUnpackStoreOptions, withStore } from './options.js';
+import { addStoreOptions, addUnpackStoreOptions, withStore } from './options.js';
 import { listCommand, type RecordKind, removeCommand } from './record-commands.js';
 import { ago, listing, shortKey } from './tables.js';
 
@@ -14,7 +14,7 @@ const imageHelp = 'an image of the store, or oci:..., which is imported first';
 
 /** The command `containers`. */
 export const containersCommand: CommandFactory = (context) =>
-  new Command('containers')
+  addStoreOptions(new Command('containers'))
     .description('containers: writable snapshots on top of images')
     .addHelpText('after', '\nExample:\n  $ oci-unpack containers create debian:latest web')
     .addCommand(listCommand(context, containers), { isDefault: true })

@@ -11,7 +11,7 @@ import { ago, listing, quietLines } from './tables.js';
 
 /** The command. */
 export const contentCommand: CommandFactory = (context) =>
-  new Command('content')
+  addStoreOptions(new Command('content'))
     .description('blobs of the store: list, read, remove; unfinished ones')
     .addHelpText('after', '\nExample:\n  $ oci-unpack content ls')
     .addCommand(list(context), { isDefault: true })

@@ -11,7 +11,7 @@ import { ago, listing, quietLines } from './tables.js';
 
 /** The command. */
 export const imagesCommand: CommandFactory = (context) =>
-  new Command('images')
+  addStoreOptions(new Command('images'))
     .description('images of the store: list, look at, unpack, rename, remove')
     .addHelpText('after', '\nExample:\n  $ oci-unpack images ls')
     .addCommand(list(context), { isDefault: true })

@@ -11,7 +11,7 @@ import { ago, listing } from './tables.js';
 
 /** The command. */
 export const leasesCommand: CommandFactory = (context) =>
-  new Command('leases')
+  addStoreOptions(new Command('leases'))
     .description('leases, which keep blobs and snapshots from garbage collection')
     .addHelpText('after', '\nExample:\n  $ oci-unpack leases ls')
     .addCommand(listCommand(context, leases), { isDefault: true })

@@ -10,7 +10,7 @@ import { listing, quietLines, shortKey } from './tables.js';
 
 /** The command. */
 export const snapshotsCommand: CommandFactory = (context) =>
-  new Command('snapshots')
+  addStoreOptions(new Command('snapshots'))
     .description('snapshots of the store: list, measure, remove, compare')
     .addHelpText('after', '\nExample:\n  $ oci-unpack snapshots tree')
     .addCommand(list(context), { isDefault: true })
