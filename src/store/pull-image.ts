@@ -51,7 +51,7 @@ export interface PullOptions extends Omit<StoreUnpackOptions, 'onProgress'>, Cli
   parallelRanges?: number | undefined;
   /** Also takes layers from the `urls` of their descriptors, where the registry has them not. Default false. */
   foreignUrls?: boolean | undefined;
-  /** Called at most 20 times a second, and once at the end. */
+  /** Called at most 20 times a second, and once at the end. An error that it throws cancels the call and is its cause. */
   onProgress?: ((progress: PullProgress) => void) | undefined;
 }
 

@@ -26,6 +26,7 @@ import {
   snapshotterKinds,
 } from '../snapshots/index.js';
 import { LayerLocks } from '../unpack/layer-locks.js';
+import { watched } from '../unpack/watched.js';
 import type { VerifyReport } from '../verify/index.js';
 import type { StoreUnpackOptions } from './context.js';
 import { type StoreContext, type StoreDurability, storeDurabilities } from './context.js';
@@ -214,7 +215,7 @@ export class Store {
   async import(reference: string, options: ImportOptions = {}): Promise<StoreReport> {
     try {
       const { importImage } = await import('./import-image.js');
-      return await importImage(this.#context, reference, options);
+      return await watched(options, (given) => importImage(this.#context, reference, given));
     } catch (error) {
       throw UnpackError.from(error);
     }
@@ -234,7 +235,7 @@ export class Store {
   async pull(reference: string, options: PullOptions = {}): Promise<PullReport> {
     try {
       const { pullImage } = await import('./pull-image.js');
-      return await pullImage(this.#context, reference, options);
+      return await watched(options, (given) => pullImage(this.#context, reference, given));
     } catch (error) {
       throw UnpackError.from(error);
     }
@@ -253,7 +254,9 @@ export class Store {
     try {
       const started = performance.now();
       const { unpackReport, unpackStoredImage } = await import('./repair.js');
-      const unpacked = await unpackStoredImage(this.#context, name, options);
+      const unpacked = await watched(options, (given) =>
+        unpackStoredImage(this.#context, name, given),
+      );
       return unpackReport(this.#context, unpacked, performance.now() - started);
     } catch (error) {
       throw UnpackError.from(error);
@@ -323,7 +326,7 @@ export class Store {
         this.#context.session();
       }
       const { verifyStore } = await import('./verify.js');
-      return await verifyStore(this.#context, options);
+      return await watched(options, (given) => verifyStore(this.#context, given));
     } catch (error) {
       throw UnpackError.from(error);
     }

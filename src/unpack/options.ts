@@ -119,7 +119,7 @@ export interface CommonOptions {
   concurrency?: number;
   /** Cancels: the promise rejects with `ERR_ABORTED` when everything has stopped and is cleaned up. */
   signal?: AbortSignal;
-  /** Called at most 20 times a second, and once at the end. */
+  /** Called at most 20 times a second, and once at the end. An error that it throws cancels the call and is its cause. */
   onProgress?: (progress: UnpackProgress) => void;
 }
 

@@ -17,6 +17,7 @@ import { abortError, jobOptions, layerReport, throwIfAborted, withSignal } from 
 import { type CommonOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { ProgressSampler, type TrackedLayer } from './progress.js';
 import type { ImageJson, ImageReport, LayerReport } from './report.js';
+import { watched } from './watched.js';
 
 /** Options of {@link unpackImage}. */
 export interface UnpackImageOptions extends CommonOptions {
@@ -39,6 +40,14 @@ export async function unpackImage(
   reference: string,
   destination: string,
   options: UnpackImageOptions = {},
+): Promise<ImageReport> {
+  return watched(options, (given) => unpack(reference, destination, given));
+}
+
+async function unpack(
+  reference: string,
+  destination: string,
+  options: UnpackImageOptions,
 ): Promise<ImageReport> {
   const started = performance.now();
   const resolved = resolveOptions(options);

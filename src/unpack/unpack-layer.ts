@@ -13,6 +13,7 @@ import { type CommonOptions, resolveOptions } from './options.js';
 import { ProgressSampler } from './progress.js';
 import type { LayerReport } from './report.js';
 import { Spool } from './spool.js';
+import { watched } from './watched.js';
 
 /** A layer below, unpacked earlier with an {@link UnpackLayerOptions.index}. */
 export interface ParentLayer {
@@ -58,6 +59,14 @@ export async function unpackLayer(
   source: LayerSource,
   directory: string,
   options: UnpackLayerOptions = {},
+): Promise<LayerReport> {
+  return watched(options, (given) => unpack(source, directory, given));
+}
+
+async function unpack(
+  source: LayerSource,
+  directory: string,
+  options: UnpackLayerOptions,
 ): Promise<LayerReport> {
   const resolved = resolveOptions(options);
   const { signal, parents = [] } = options;
