@@ -2,11 +2,14 @@
 
 import { UnpackError } from '../errors.js';
 import { openImageSource, resolveImage } from '../source/index.js';
+import { throwIfAborted } from './layer-run.js';
 
 /** Options of {@link inspectImage}. */
 export interface InspectImageOptions {
   /** `os/architecture[/variant]` to choose from an index; default this host's. */
   platform?: string;
+  /** Cancels what opening an archive may take: the promise rejects with `ERR_ABORTED`. */
+  signal?: AbortSignal;
 }
 
 /** A layer of {@link ImageInfo}. */
@@ -50,10 +53,13 @@ export async function inspectImage(
   reference: string,
   options: InspectImageOptions = {},
 ): Promise<ImageInfo> {
+  const { platform, signal } = options;
+  const what = 'the inspection';
+  throwIfAborted(signal, what);
   try {
-    const source = await openImageSource(reference);
+    const source = await openImageSource(reference, { signal });
     try {
-      const image = await resolveImage(source, options);
+      const image = await resolveImage(source, { platform });
       const history = (image.config.history ?? []).filter((step) => step.empty_layer !== true);
       return {
         reference: image.reference,
@@ -78,6 +84,7 @@ export async function inspectImage(
       await source.close();
     }
   } catch (error) {
+    throwIfAborted(signal, what);
     throw UnpackError.from(error);
   }
 }

@@ -50,13 +50,13 @@ export async function withSignal<T>(
 }
 
 /** Throws `ERR_ABORTED` when `signal` has fired. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
+export function throwIfAborted(signal: AbortSignal | undefined, what?: string): void {
   if (signal?.aborted) {
-    throw abortError(signal);
+    throw abortError(signal, what);
   }
 }
 
 /** The error of a call that `signal` cancelled. */
-export function abortError(signal: AbortSignal): UnpackError {
-  return new UnpackError('ERR_ABORTED', 'the unpack was cancelled', { cause: signal.reason });
+export function abortError(signal: AbortSignal, what = 'the unpack'): UnpackError {
+  return new UnpackError('ERR_ABORTED', `${what} was cancelled`, { cause: signal.reason });
 }

@@ -41,21 +41,25 @@ export async function unpackImage(
   destination: string,
   options: UnpackImageOptions = {},
 ): Promise<ImageReport> {
-  return watched(options, (given) => unpack(reference, destination, given));
+  return watched(options, (given) => unpackWatched(reference, destination, given));
 }
 
-async function unpack(
+async function unpackWatched(
   reference: string,
   destination: string,
   options: UnpackImageOptions,
 ): Promise<ImageReport> {
   const started = performance.now();
   const resolved = resolveOptions(options);
-  throwIfAborted(options.signal);
-  const source = await openImageSource(reference);
+  const { signal } = options;
+  throwIfAborted(signal);
+  const source = await openImageSource(reference, { signal }).catch((error: unknown) => {
+    throwIfAborted(signal);
+    throw UnpackError.from(error);
+  });
   try {
     const image = await resolveImage(source, { platform: options.platform });
-    throwIfAborted(options.signal);
+    throwIfAborted(signal);
     const target = await Destination.open(destination, {
       manifestDigest: image.manifestDigest,
       format: resolved.format,

@@ -27,7 +27,10 @@ export function inspectCommand(context: RunContext): Command {
   return addOutputOptions(command)
     .addHelpText('after', example)
     .action(async (image: string, given: { platform?: string } & OutputOptions) => {
-      const info = await inspectImage(image, { platform: given.platform });
+      const info = await inspectImage(image, {
+        platform: given.platform,
+        signal: context.signal,
+      });
       if (given.quiet && !given.json) {
         context.stdout.write(`${info.manifestDigest}\n`);
       }
