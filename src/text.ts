@@ -62,6 +62,16 @@ export function isPrintable(text: string): boolean {
   return /^[ -~…]*$/.test(text);
 }
 
+/** `text` as a word that a shell takes for it, in commands that are there to be copied. */
+export function shellWord(text: string): string {
+  return /^[A-Za-z0-9_./:=,@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** A path as {@link shellWord}, never one that a command takes for an option. */
+export function shellPath(path: string): string {
+  return shellWord(path.startsWith('-') ? `./${path}` : path);
+}
+
 /** A bar of `width` columns, `part` of it (0 to 1) filled, in eighths of a column. */
 export function bar(part: number, width: number): string {
   const eighths = Math.round(Math.min(Math.max(part, 0), 1) * width * 8);

@@ -5,6 +5,8 @@ import {
   formatDuration,
   plural,
   printable,
+  shellPath,
+  shellWord,
   shortDigest,
   table,
   truncate,
@@ -64,6 +66,13 @@ test('truncate keeps what fits', () => {
   expect(truncate('abcdef', 6)).toBe('abcdef');
   expect(truncate('abcdefg', 6)).toBe('abcde…');
   expect(truncate('abc', 0)).toBe('…');
+});
+
+test('shellWord and shellPath', () => {
+  expect(shellWord('a-b/c.d')).toBe('a-b/c.d');
+  expect(shellWord("it's $HOME")).toBe("'it'\\''s $HOME'");
+  expect(shellPath('-x')).toBe('./-x');
+  expect(shellPath('-x y')).toBe("'./-x y'");
 });
 
 test('table aligns columns and leaves no space at line ends', () => {

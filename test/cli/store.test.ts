@@ -185,6 +185,8 @@ describe.skipIf(!isRoot)('the store', () => {
       expect((await run('snapshots', 'mounts', 'default/web')).stdout).toContain('upperdir=');
       expect((await run('umount', target)).code).toBe(0);
       expect(await readdir(target)).toEqual([]);
+      const upper = path.join(scratch, 'upper');
+      expect((await run('mount', 'app:1', target, '--upper', upper)).code).toBe(2);
       expect((await run('mount', 'app:1', target)).code).toBe(0);
       expect(await readFile(path.join(target, 'a'), 'utf8')).toBe('a');
       expect((await run('umount', target)).code).toBe(0);

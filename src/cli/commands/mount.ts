@@ -11,6 +11,7 @@ import {
   UnpackError,
   unmount,
 } from '../../index.js';
+import { shellPath } from '../../text.js';
 import type { RunContext } from '../run-context.js';
 import { addStoreOptions, type StoreArguments, withStore } from '../store/options.js';
 
@@ -42,9 +43,10 @@ export function mountCommand(context: RunContext): Command {
               await mountImage(what, target, { upper }),
               upper === undefined ? 'read-only' : `changes go to ${upper}`,
             ]
-          : await withStore(given, 'write', (store) => mountStored(store, what, target));
+          : await withStore(given, 'write', (store) => mountStored(store, what, target, upper));
       context.print(given, { ...mount, target }, () => {
-        return `mounted at ${target} (${mount.type}, ${mode}); undo: oci-unpack umount ${target}`;
+        const undo = `oci-unpack umount ${shellPath(target)}`;
+        return `mounted at ${target} (${mount.type}, ${mode}); undo: ${undo}`;
       });
     });
 }
@@ -58,7 +60,17 @@ function isUnpacked(what: string): boolean {
   );
 }
 
-async function mountStored(store: Store, what: string, target: string): Promise<[Mount, string]> {
+async function mountStored(
+  store: Store,
+  what: string,
+  target: string,
+  upper: string | undefined,
+): Promise<[Mount, string]> {
+  if (upper !== undefined) {
+    const problem =
+      '--upper is for an unpacked image; what the store has is written to as a container';
+    throw new UnpackError('ERR_INVALID_ARGUMENT', problem);
+  }
   const isContainer = store.containers.list().some(({ id }) => id === what);
   const mounts = isContainer
     ? await store.containers.mount(what, target)

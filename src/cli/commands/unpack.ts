@@ -9,6 +9,7 @@ import {
   formatDuration,
   plural,
   printable,
+  shellPath,
   shortDigest,
   table,
 } from '../../text.js';
@@ -95,6 +96,7 @@ function reportLines(report: ImageReport, dest: string, context: RunContext): st
     lines.push(style.yellow(`${plural(report.warnings.length, 'warning')} (all in image.json):`));
     lines.push(...warningLines(report.warnings, columns).map((line) => `  ${line}`));
   }
-  lines.push(`mount it: oci-unpack mount ${path.relative('', path.resolve(dest)) || '.'} TARGET`);
+  const shown = shellPath(path.relative('', path.resolve(dest)) || '.');
+  lines.push(`mount it: oci-unpack mount ${shown} TARGET`);
   return lines;
 }

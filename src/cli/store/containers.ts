@@ -2,7 +2,7 @@
 
 import { Command, Option } from 'commander';
 import type { BundleOptions, Store } from '../../index.js';
-import { printable } from '../../text.js';
+import { printable, shellPath } from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { type ImportArguments, storedName } from './import.js';
@@ -105,7 +105,7 @@ export function bundleCommand(context: RunContext): Command {
       const where = printable(directory);
       context.print(given, bundle, () => [
         `container ${bundle.id}: ${where}/config.json, root at ${printable(bundle.rootfs)}`,
-        `run it:    runc run -b ${where} ${bundle.id}`,
+        `run it:    runc run -b ${shellPath(directory)} ${bundle.id}`,
         `remove it: oci-unpack containers rm ${bundle.id}`,
       ]);
     });

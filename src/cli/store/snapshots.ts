@@ -2,7 +2,7 @@
 
 import { Command } from 'commander';
 import type { SnapshotInfo, Store } from '../../index.js';
-import { formatBytes, formatCount, printable, truncate } from '../../text.js';
+import { formatBytes, formatCount, printable, shellWord, truncate } from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
@@ -120,7 +120,7 @@ function mounts(context: RunContext): Command {
       context.print(given, found, () =>
         found.map(
           ({ type, source, options }) =>
-            `mount -t ${type} ${quote(source)} ${quote(target)} -o ${quote(options.join(','))}`,
+            `mount -t ${type} ${shellWord(source)} ${shellWord(target)} -o ${shellWord(options.join(','))}`,
         ),
       );
     });
@@ -189,7 +189,3 @@ function diff(context: RunContext): Command {
 }
 
 const letters = { added: 'A', changed: 'C', deleted: 'D' } as const;
-
-function quote(text: string): string {
-  return /^[A-Za-z0-9_./:=,@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
-}
