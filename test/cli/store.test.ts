@@ -1,10 +1,13 @@
 // The commands of the store, as a user types them.
 
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type CommandResult, runCommand } from '../support/command.js';
+import { type CommandResult, commandPath, runCommand } from '../support/command.js';
 import { withScratch } from '../support/scratch.js';
 import { dir, file, type TarItem } from '../support/tar-builder.js';
 import { writeImage } from '../support/write-image.js';
@@ -171,6 +174,34 @@ describe.skipIf(!isRoot)('the store', () => {
       const broken = await run('images', 'inspect', 'app:1');
       expect(broken).toMatchObject({ code: 1 });
       expect(broken.stderr).toContain('ERR_BLOB_NOT_FOUND');
+    });
+  });
+
+  it('writes a blob to who reads no more, to a full disk, and until Ctrl-C', async () => {
+    await withImage(async (run, root, scratch) => {
+      const layer = [file('random', randomBytes(2 ** 21))];
+      const reference = await writeImage(path.join(scratch, 'big'), [layer]);
+      await json(run('import', reference, '--no-unpack', '--json'));
+      const blobs: { digest: string; size: number }[] = await json(run('content', 'ls', '--json'));
+      const { digest = '' } = blobs.find(({ size }) => size > 2 ** 20) ?? {};
+      const get = [process.execPath, commandPath, 'content', 'get', digest, '--root', root];
+      const shell = (script: string) =>
+        new Promise<[number | null, string]>((resolve) => {
+          const child = spawn('bash', ['-c', `set -o pipefail; "$@" ${script}`, 'bash', ...get]);
+          let stderr = '';
+          child.stderr.setEncoding('utf8').on('data', (text: string) => {
+            stderr += text;
+          });
+          child.on('close', (code) => resolve([code, stderr]));
+        });
+      expect(await shell('| head -c 1')).toEqual([0, '']);
+      const full = 'oci-unpack: ERR_IO: stdout: ENOSPC: no space left on device, write\n';
+      expect(await shell('> /dev/full')).toEqual([1, full]);
+      const [node = '', ...args] = get;
+      const child = spawn(node, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+      await once(child.stdout, 'readable'); // and nobody reads
+      child.kill('SIGINT');
+      expect(await once(child, 'exit')).toEqual([130, null]);
     });
   });
 

@@ -46,6 +46,8 @@ function get(context: RunContext): Command {
     .argument('<digest>', 'sha256:...')
     .addHelpText('after', '\nExample:\n  $ oci-unpack content get sha256:... | jq .')
     .action(async (digest: string, given: StoreArguments) => {
+      // There is nothing to clean up, and a reader that does not read must not keep us.
+      context.signal.addEventListener('abort', () => process.exit(context.stopCode()));
       await withStore(given, 'read', async (store) => {
         const path = await store.content.path(digest);
         if (given.json) {
@@ -53,10 +55,21 @@ function get(context: RunContext): Command {
         } else if (given.quiet) {
           context.stdout.write(`${path}\n`);
         } else {
-          await pipeline(createReadStream(path), context.stdout, { end: false });
+          await writeBlob(context, path);
         }
       });
     });
+}
+
+async function writeBlob(context: RunContext, path: string): Promise<void> {
+  try {
+    await pipeline(createReadStream(path), context.stdout, { end: false });
+  } catch (error) {
+    // What stdout refuses (`| head`, a full disk) is told, or not, where its errors are: main.ts.
+    if ((error as NodeJS.ErrnoException).syscall !== 'write') {
+      throw error;
+    }
+  }
 }
 
 function remove(context: RunContext): Command {
