@@ -1,6 +1,9 @@
 // The command `oci-unpack`: puts the commands together, runs one, and gives the exit code.
 
+import { isUtf8 } from 'node:buffer';
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { UnpackError } from '../errors.js';
 import { packageVersion } from '../version.js';
 import { exitUsage, RunContext } from './run-context.js';
 import { StopSignals } from './stop-signals.js';
@@ -84,6 +87,13 @@ function passOn(parent: Command, command: Command): void {
   }
 }
 
+/** Node reads arguments as UTF-8, and puts U+FFFD for bytes that are not: it would be the name of another file. */
+function checkEncoding(args: readonly string[]): void {
+  if (args.some((arg) => arg.includes('\ufffd')) && !isUtf8(readFileSync('/proc/self/cmdline'))) {
+    throw new UnpackError('ERR_INVALID_ARGUMENT', 'an argument is not UTF-8');
+  }
+}
+
 /** Parses `args` (without node and script), runs the command, and resolves to its exit code. */
 export async function run(args: readonly string[]): Promise<number> {
   const stops = new StopSignals().listen();
@@ -99,6 +109,7 @@ export async function run(args: readonly string[]): Promise<number> {
   program.addHelpText('after', '\nExample:\n  $ oci-unpack unpack oci:./image:latest ./unpacked');
   await addCommands(program, args, context);
   try {
+    checkEncoding(args);
     await program.parseAsync(args, { from: 'user' });
     return Number(process.exitCode ?? 0);
   } catch (error) {

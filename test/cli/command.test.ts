@@ -206,6 +206,16 @@ describe('inspect', () => {
   });
 });
 
+test('a name that is not UTF-8 is refused: Node would read another', async () => {
+  await withImage(async (reference, scratch) => {
+    const wrapper = ['sh', '-c', 'exec "$@" "$(printf "dest\\377")"', 'sh'];
+    const args = ['unpack', reference, ...platform];
+    const { code, stderr } = await runCommand(args, { cwd: scratch, wrapper });
+    expect([code, stderr]).toEqual([2, expect.stringContaining('ERR_INVALID_ARGUMENT')]);
+    expect(await readdir(scratch)).toEqual(['layout']);
+  });
+});
+
 test('a reader that goes away is no failure', async () => {
   await withImage(async (reference) => {
     const args = [process.execPath, commandPath, 'inspect', reference, ...platform, '--json'];
