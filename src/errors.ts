@@ -26,7 +26,7 @@ export const errorTable = {
   },
   ERR_INTERNAL: {
     meaning: 'A defect in oci-unpack itself.',
-    fix: 'Please report it with the message and the stack.',
+    fix: 'Please report it with the message and the stack; OCI_UNPACK_DEBUG=1 makes the command print it.',
   },
   ERR_IO: {
     meaning: 'A system call failed for a reason that has no code of its own here.',

@@ -65,11 +65,10 @@ export class RunContext {
 
   /** Prints a failure, as JSON on stdout too with `--json`; returns the exit code. */
   fail(error: unknown, json: boolean): number {
-    const failure = error instanceof UnpackError ? error : undefined;
-    const message = printable(error instanceof Error ? error.message : String(error));
+    const failure = UnpackError.from(error);
+    const message = printable(failure.message);
     if (json) {
-      const { code = 'ERR_INTERNAL', fix, layer, path, syscall, errno } = failure ?? {};
-      const { needed, available } = failure ?? {};
+      const { code, fix, layer, path, syscall, errno, needed, available } = failure;
       const shown = { code, message, fix, layer, path, syscall, errno, needed, available };
       const text = this.eventLines
         ? JSON.stringify({ event: 'error', error: shown })
@@ -77,14 +76,12 @@ export class RunContext {
       this.stdout.write(`${text}\n`);
     }
     const { red, bold } = this.errorStyle;
-    this.stderr.write(
-      `${red(bold('oci-unpack:'))} ${failure?.code ?? 'ERR_INTERNAL'}: ${message}\n`,
-    );
-    if (failure !== undefined) {
-      this.stderr.write(`${bold('fix:')} ${printable(failure.fix)}\n`);
-    } else if (this.#env.OCI_UNPACK_DEBUG && error instanceof Error) {
-      this.stderr.write(`${error.stack}\n`);
+    this.stderr.write(`${red(bold('oci-unpack:'))} ${failure.code}: ${message}\n`);
+    this.stderr.write(`${bold('fix:')} ${printable(failure.fix)}\n`);
+    if (this.#env.OCI_UNPACK_DEBUG && failure.code === 'ERR_INTERNAL') {
+      const { cause } = failure;
+      this.stderr.write(`${cause instanceof Error ? cause.stack : failure.stack}\n`);
     }
-    return usageCodes.includes(failure?.code ?? '') ? exitUsage : exitFailed;
+    return usageCodes.includes(failure.code) ? exitUsage : exitFailed;
   }
 }
