@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, realpath, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { findFileSystem, hasJournal } from '../doctor/file-system.js';
+import { givenPath } from '../given-path.js';
 
 /** The file system of a directory. */
 export interface FileSystemInfo {
@@ -29,7 +30,7 @@ export async function makeScratchDirectory(given?: string): Promise<string> {
     parent = (await hasRoom('/dev/shm')) ? '/dev/shm' : tmpdir();
   }
   if (given !== undefined) {
-    await mkdir(given, { recursive: true });
+    await mkdir(givenPath('directory', given), { recursive: true });
   }
   return mkdtemp(path.join(await realpath(parent), 'oci-unpack-'));
 }

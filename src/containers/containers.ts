@@ -6,6 +6,7 @@ import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
+import { givenPath } from '../given-path.js';
 import type { Container, Database, Image, Labels } from '../metadata/index.js';
 import { makeDirectory, removeTree } from '../native/index.js';
 import { type LayerSnapshotter, type Mount, mountAll, unmountAll } from '../snapshots/index.js';
@@ -151,7 +152,7 @@ export class Containers {
    */
   async mount(id: string, target: string): Promise<Mount[]> {
     const { database } = this.#context;
-    const absolute = path.resolve(target);
+    const absolute = givenPath('target', target);
     const mounts = await this.mounts(id);
     await this.#checkFree(id);
     await mountAll(mounts, absolute);
@@ -162,7 +163,7 @@ export class Containers {
   /** Mounts an image of the store read-only at `target`; {@link umount} takes both away. @throws as `mount` */
   async mountImage(image: string, target: string): Promise<Mount[]> {
     const { snapshotter } = this.#context;
-    const absolute = path.resolve(target);
+    const absolute = givenPath('target', target);
     const { resolved } = await this.#context.unpack(image, {});
     const key = `view/${randomBytes(8).toString('hex')}`;
     return this.#context.withLease(async (lease) => {
@@ -187,7 +188,7 @@ export class Containers {
    */
   async umount(target: string): Promise<boolean> {
     const { database, snapshotter } = this.#context;
-    const absolute = path.resolve(target);
+    const absolute = givenPath('target', target);
     const container = this.list().find(
       ({ id, labels }) =>
         labels[mountLabel] === absolute || (id === target && labels[mountLabel] !== undefined),
@@ -222,7 +223,7 @@ export class Containers {
    */
   async bundle(image: string, directory: string, options: BundleOptions = {}): Promise<Bundle> {
     const { database, rootless } = this.#context;
-    const absolute = path.resolve(directory);
+    const absolute = givenPath('directory', directory);
     const rootfs = path.join(absolute, 'rootfs');
     const { makeNested } = await import('./default-spec.js');
     const { makeSpec } = await import('./runtime-spec.js');
@@ -433,7 +434,10 @@ async function makeEmptyDirectory(directory: string): Promise<boolean> {
       throw UnpackError.fromSystem(error, directory);
     }
   }
-  if ((await readdir(directory)).length > 0) {
+  const names = await readdir(directory).catch((error: unknown) => {
+    throw UnpackError.fromSystem(error, directory);
+  });
+  if (names.length > 0) {
     throw new UnpackError('ERR_DESTINATION_NOT_EMPTY', `${directory}: is not empty`, {
       path: directory,
     });

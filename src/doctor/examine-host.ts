@@ -3,8 +3,8 @@
 
 import { access, constants } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { UnpackError } from '../errors.js';
+import { givenPath } from '../given-path.js';
 import { type Binding, loadBinding, type Probe } from '../native/index.js';
 import { type CheckGroup, type CheckStatus, checkTexts } from './checks.js';
 import { judged } from './judge.js';
@@ -59,7 +59,7 @@ const firstLazyNode = 22;
  * @throws UnpackError when `directory` is not there or not writable.
  */
 export async function examineHost(options: ExamineHostOptions = {}): Promise<HostReport> {
-  const directory = path.resolve(options.directory ?? (await defaultDirectory()));
+  const directory = givenPath('directory', options.directory ?? (await defaultDirectory()));
   const probes: Probe[] = [nodeProbe(), startProbe()];
   const binding = tryBinding();
   if ('error' in binding) {

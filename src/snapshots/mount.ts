@@ -1,8 +1,8 @@
 // Mounts what a snapshotter gives, however many layers there are: through the kernel's mount API, which takes layer
 // by layer what does not fit into the one page that mount(2) has for options.
 
-import path from 'node:path';
 import { UnpackError } from '../errors.js';
+import { givenPath } from '../given-path.js';
 import { loadBinding } from '../native/index.js';
 import { splitPaths, unescapeOption } from './mount-options.js';
 import type { Mount } from './snapshotter.js';
@@ -14,7 +14,7 @@ import type { Mount } from './snapshotter.js';
  * @throws UnpackError `ERR_MOUNT`; `ERR_UNSUPPORTED` for aufs where the kernel has none; `ERR_INVALID_ARGUMENT`
  */
 export async function mountAll(mounts: readonly Mount[], target: string): Promise<void> {
-  const at = path.resolve(target);
+  const at = givenPath('target', target);
   let done = 0;
   try {
     for (const mount of mounts) {
@@ -35,7 +35,7 @@ export async function mountAll(mounts: readonly Mount[], target: string): Promis
  * @throws UnpackError `ERR_MOUNT` (`errno` EBUSY) where one is in use; with `lazy` it goes when the last user is gone
  */
 export async function unmountAll(target: string, options: { lazy?: boolean } = {}): Promise<void> {
-  const at = path.resolve(target);
+  const at = givenPath('target', target);
   for (;;) {
     try {
       await loadBinding().unmount({ target: at, lazy: options.lazy ?? false });

@@ -35,6 +35,9 @@ export async function openImageSource(
   reference: string,
   options: OpenOptions = {},
 ): Promise<ImageSource> {
+  if (typeof reference !== 'string') {
+    throw invalidReference(String(reference), 'is not a text');
+  }
   if (reference.startsWith('containerd:')) {
     const { ContainerdSource } = await import('./containerd-source.js');
     return ContainerdSource.open(reference);

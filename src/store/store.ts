@@ -8,6 +8,7 @@ import { cleanUp, rollBack } from '../clean-up.js';
 import { Containers } from '../containers/index.js';
 import { ContentStore } from '../content/index.js';
 import { UnpackError } from '../errors.js';
+import { givenPath } from '../given-path.js';
 import {
   Database,
   type Garbage,
@@ -163,7 +164,7 @@ export class Store {
    * `ERR_PERMISSION`, `ERR_NO_SPACE`, `ERR_INVALID_ARGUMENT`, `ERR_IO`
    */
   static async open(root: string = defaultStoreRoot(), options: StoreOptions = {}): Promise<Store> {
-    const directory = path.resolve(root);
+    const directory = givenPath('root', root);
     const { namespace, readOnly = false, durability = 'background', sources } = options;
     const kind = options.kind ?? (process.geteuid?.() === 0 ? 'overlayfs' : 'native');
     checkChoice('kind', kind, snapshotterKinds);
@@ -295,7 +296,7 @@ export class Store {
     if (resource === undefined) {
       throw new UnpackError(
         'ERR_STORE_NOT_FOUND',
-        `${JSON.stringify(id)}: is neither a ${this.kind} snapshot nor a blob of the store`,
+        `${JSON.stringify(id)}: is neither a snapshot of kind ${this.kind} nor a blob of the store`,
       );
     }
     return resource.flatMap((one) => why(this.#database, one));

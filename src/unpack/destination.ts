@@ -13,6 +13,7 @@ import {
 } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
+import { givenPath } from '../given-path.js';
 import { type FileLock, makeDirectory, removeTree } from '../native/index.js';
 import { lockDestination } from './destination-lock.js';
 import { flatRootName, layerName, parseImageJson, treeIndexName } from './image-json.js';
@@ -60,7 +61,7 @@ export class Destination {
    * identity; `ERR_DESTINATION_BUSY`.
    */
   static async open(directory: string, identity: DestinationIdentity): Promise<Destination> {
-    const absolute = path.resolve(directory);
+    const absolute = givenPath('destination', directory);
     const own = path.join(absolute, ownName);
     let created = false;
     try {

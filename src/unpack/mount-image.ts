@@ -3,6 +3,7 @@
 import { mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
+import { givenPath } from '../given-path.js';
 import { loadBinding } from '../native/index.js';
 import { flatRootName, imageMounts, overlayMount, readImageJson } from './image-json.js';
 import type { Mount } from './report.js';
@@ -29,7 +30,9 @@ export async function mountImage(
   target: string,
   options: MountImageOptions = {},
 ): Promise<Mount> {
-  const absolute = path.resolve(destination);
+  const absolute = givenPath('destination', destination);
+  const at = givenPath('target', target);
+  const upper = options.upper === undefined ? undefined : givenPath('upper', options.upper);
   const image = await readImageJson(absolute);
   const relative =
     image.format === 'flat' ? [flatRootName] : image.layers.map((layer) => layer.path);
@@ -48,8 +51,8 @@ export async function mountImage(
     }
   }
   try {
-    return await mountLowers(lowers, imageMounts(absolute, image.format, relative), target, {
-      ...options,
+    return await mountLowers(lowers, imageMounts(absolute, image.format, relative), at, {
+      upper,
       userxattr: image.format === 'overlay-userxattr',
     });
   } catch (error) {
@@ -61,14 +64,13 @@ export async function mountImage(
 async function mountLowers(
   lowers: readonly string[],
   [readOnly]: Mount[],
-  target: string,
+  at: string,
   options: MountImageOptions & { userxattr: boolean },
 ): Promise<Mount> {
   const binding = loadBinding();
-  const at = path.resolve(target);
-  const { userxattr } = options;
+  const { upper, userxattr } = options;
   const topFirst = lowers.toReversed();
-  if (options.upper === undefined) {
+  if (upper === undefined) {
     if (readOnly === undefined || readOnly.type === 'aufs') {
       throw new UnpackError(
         'ERR_UNSUPPORTED',
@@ -82,7 +84,6 @@ async function mountLowers(
     }
     return readOnly;
   }
-  const upper = path.resolve(options.upper);
   const work = `${upper}.work`;
   await mkdir(upper, { recursive: true });
   await mkdir(work, { recursive: true });
@@ -97,7 +98,10 @@ async function mountLowers(
  */
 export async function unmount(target: string, options: { lazy?: boolean } = {}): Promise<void> {
   try {
-    await loadBinding().unmount({ target: path.resolve(target), lazy: options.lazy ?? false });
+    await loadBinding().unmount({
+      target: givenPath('target', target),
+      lazy: options.lazy ?? false,
+    });
   } catch (error) {
     throw UnpackError.from(error);
   }

@@ -5,6 +5,7 @@ import { access, constants, mkdir, readdir, readFile, rename, stat } from 'node:
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
+import { givenPath } from '../given-path.js';
 import { type LayerJob, type LayerTree, loadBinding, removeTree } from '../native/index.js';
 import { chainID } from '../oci/index.js';
 import { abortError, jobOptions, layerReport, throwIfAborted, withSignal } from './layer-run.js';
@@ -60,10 +61,10 @@ export async function unpackLayer(
   directory: string,
   options: UnpackLayerOptions = {},
 ): Promise<LayerReport> {
-  return watched(options, (given) => unpack(source, directory, given));
+  return watched(options, (given) => unpackWatched(source, directory, given));
 }
 
-async function unpack(
+async function unpackWatched(
   source: LayerSource,
   directory: string,
   options: UnpackLayerOptions,
@@ -80,7 +81,7 @@ async function unpack(
   const opened = openLayerSource(source);
   const label = options.digest ?? opened.name;
   const binding = loadBinding();
-  const target = await openTarget(path.resolve(directory), resolved.format === 'flat');
+  const target = await openTarget(givenPath('directory', directory), resolved.format === 'flat');
   const trees: LayerTree[] = [];
   let job: LayerJob | undefined;
   let failed = true;

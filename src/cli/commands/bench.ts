@@ -1,6 +1,6 @@
 // `oci-unpack bench [IMAGE...]`.
 
-import { access, constants, writeFile } from 'node:fs/promises';
+import { access, constants, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
 import {
@@ -12,6 +12,7 @@ import {
   readReport,
   runBench,
 } from '../../bench/index.js';
+import { givenPath } from '../../given-path.js';
 import { UnpackError } from '../../index.js';
 import { addOutputOptions, type OutputOptions, parseCount } from '../arguments.js';
 import { exitFailed, type RunContext } from '../run-context.js';
@@ -156,7 +157,11 @@ function compareCommand(context: RunContext): Command {
 async function checkOutputs(files: readonly (string | true | undefined)[]): Promise<void> {
   for (const file of files.filter((one) => typeof one === 'string')) {
     try {
-      await access(path.dirname(file), constants.W_OK);
+      await access(path.dirname(givenPath('file', file)), constants.W_OK);
+      const there = await stat(file).catch(() => undefined);
+      if (there?.isDirectory()) {
+        throw new UnpackError('ERR_INVALID_ARGUMENT', `${file}: is a directory`, { path: file });
+      }
     } catch (error) {
       throw UnpackError.from(error);
     }

@@ -5,6 +5,7 @@ import { access } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
 import { checkGroups } from '../../doctor/checks.js';
+import { givenPath } from '../../given-path.js';
 import {
   defaultStoreRoot,
   examineHost,
@@ -60,7 +61,7 @@ export function doctorCommand(context: RunContext): Command {
 
 /** Where the store is or would be made; undefined where this process may not write there. */
 async function placeOfStore(given: string | undefined): Promise<string | undefined> {
-  let place = path.resolve(given ?? defaultStoreRoot());
+  let place = givenPath('root', given ?? defaultStoreRoot());
   for (;;) {
     try {
       await access(place, constants.W_OK);
