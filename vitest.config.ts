@@ -21,11 +21,11 @@ const together = [
   'test/explain/*.test.ts',
   'test/metadata/*.test.ts',
   'test/oci/*.test.ts',
-  'test/registry/{challenge,credentials,hosts}.test.ts',
+  'test/registry/{challenge,client,credentials,hosts}.test.ts',
   'test/security/*.test.ts',
   'test/source/{docker-archive,oci-layout,resolve-image,skopeo,tar-index}.test.ts',
   'test/store/{space,store,verify}.test.ts',
-  'test/unpack/{failures,image-json,mount-image,options,unpack-layer}.test.ts',
+  'test/unpack/{failures,image-json,inspect-image,mount-image,options,unpack-layer,watched}.test.ts',
   'test/verify/*.test.ts',
 ];
 

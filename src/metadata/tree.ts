@@ -1,12 +1,12 @@
 // The LMDB tree: keys of text to JSON values, read and written in synchronous transactions. All that knows the
-// `lmdb` package is here; load-lmdb.ts loads it. Commits wait for the disk (LMDB's own way: data, fdatasync, then the page that
+// `lmdb` package is here; require-lmdb.ts loads it. Commits wait for the disk (LMDB's own way: data, fdatasync, then the page that
 // makes it valid), so that a reader never sees what a power loss could take back.
 
 import type { RootDatabase } from 'lmdb';
 import { UnpackError } from '../errors.js';
 import { makeDirectorySync } from '../native/index.js';
 import { checkDataFile, prepareFiles } from './environment-files.js';
-import { loadLmdb } from './load-lmdb.js';
+import { requireLmdb } from './require-lmdb.js';
 import { reserveRoom } from './room.js';
 import { type Bucket, buckets, type RawStore } from './schema.js';
 import { withWriteLock } from './write-lock.js';
@@ -67,7 +67,7 @@ export class Tree implements RawStore {
       if (!options.readOnly) {
         makeDirectorySync(directory, 0o700);
       }
-      const { open } = loadLmdb();
+      const { open } = requireLmdb();
       const opening = () => {
         if (!options.readOnly) {
           prepareFiles(directory, { maxReaders, isNew: !isThere, sync: options.sync });
