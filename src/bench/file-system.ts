@@ -1,11 +1,12 @@
 // Where the demo and the bench work, and whether that place can be timed honestly.
 
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, realpath, statfs } from 'node:fs/promises';
+import { mkdtemp, realpath, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { findFileSystem, hasJournal } from '../doctor/file-system.js';
 import { givenPath } from '../given-path.js';
+import { makeDirectory } from '../native/index.js';
 
 /** The file system of a directory. */
 export interface FileSystemInfo {
@@ -30,7 +31,7 @@ export async function makeScratchDirectory(given?: string): Promise<string> {
     parent = (await hasRoom('/dev/shm')) ? '/dev/shm' : tmpdir();
   }
   if (given !== undefined) {
-    await mkdir(givenPath('directory', given), { recursive: true });
+    await makeDirectory(givenPath('directory', given));
   }
   return mkdtemp(path.join(await realpath(parent), 'oci-unpack-'));
 }

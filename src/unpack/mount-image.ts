@@ -1,10 +1,10 @@
 // Mounts what unpackImage wrote, read-only or below a writable upper directory.
 
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { givenPath } from '../given-path.js';
-import { loadBinding } from '../native/index.js';
+import { loadBinding, makeDirectory } from '../native/index.js';
 import { flatRootName, imageMounts, overlayMount, readImageJson } from './image-json.js';
 import type { Mount } from './report.js';
 
@@ -85,8 +85,8 @@ async function mountLowers(
     return readOnly;
   }
   const work = `${upper}.work`;
-  await mkdir(upper, { recursive: true });
-  await mkdir(work, { recursive: true });
+  await makeDirectory(upper);
+  await makeDirectory(work);
   await binding.mountOverlay({ lowers: topFirst, upper, work, target: at, userxattr });
   return overlayMount(topFirst, { upper, work, userxattr });
 }

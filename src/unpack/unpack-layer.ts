@@ -1,12 +1,18 @@
 // unpackLayer: one blob into one directory, outside any image.
 
 import { randomBytes } from 'node:crypto';
-import { access, constants, mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { access, constants, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { givenPath } from '../given-path.js';
-import { type LayerJob, type LayerTree, loadBinding, removeTree } from '../native/index.js';
+import {
+  type LayerJob,
+  type LayerTree,
+  loadBinding,
+  makeDirectory,
+  removeTree,
+} from '../native/index.js';
 import { chainID } from '../oci/index.js';
 import { abortError, jobOptions, layerReport, throwIfAborted, withSignal } from './layer-run.js';
 import { feedJob, type LayerSource, openLayerSource } from './layer-source.js';
@@ -218,7 +224,7 @@ async function openTarget(directory: string, flat: boolean): Promise<Target> {
     prepare: async () => {
       for (const made of [staging, flatRoot]) {
         if (made !== undefined && made !== directory) {
-          await mkdir(made, { recursive: true });
+          await makeDirectory(made);
         }
       }
     },

@@ -3,11 +3,12 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { mountImage, unmount } from '../../src/index.js';
+import { mountImage, unmount, unpackLayer } from '../../src/index.js';
 import { unpack } from '../support/image.js';
 import { overlayMissing } from '../support/mount.js';
 import { withScratch } from '../support/scratch.js';
 import { dir, file, type TarItem, whiteout } from '../support/tar-builder.js';
+import { withTmpfs } from '../support/tmpfs.js';
 import { writeImage } from '../support/write-image.js';
 
 const run = promisify(execFile);
@@ -49,6 +50,21 @@ describe.skipIf(missing !== undefined)('mountImage', () => {
         await expect(writeFile(path.join(target, 'x'), 'x')).rejects.toMatchObject({
           code: 'EROFS',
         });
+      });
+    });
+  });
+
+  test('a read-only place for the upper directory or a layer is told as such', async () => {
+    await withScratch(async (scratch) => {
+      const reference = await writeImage(path.join(scratch, 'layout'), layers);
+      const dest = path.join(scratch, 'dest');
+      await unpack(reference, dest);
+      await withTmpfs('ro', async (disk) => {
+        const refused = { code: 'ERR_PERMISSION', errno: 'EROFS' };
+        const upper = path.join(disk, 'a/upper');
+        await expect(mountImage(dest, scratch, { upper })).rejects.toMatchObject(refused);
+        const layer = unpackLayer(Buffer.alloc(0), path.join(disk, 'a/layer'));
+        await expect(layer).rejects.toMatchObject(refused);
       });
     });
   });
