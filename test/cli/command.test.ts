@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
@@ -203,6 +203,19 @@ describe('inspect', () => {
       fix: expect.any(String),
     });
     expect(stderr).toMatch(/^oci-unpack: ERR_NOT_FOUND: .*\nfix: .*\n$/);
+  });
+});
+
+test.each([
+  [['demo', '--dir', 'file'], 1, 'ERR_IO'],
+  [['bench', 'oci:x', '--report', '.'], 2, 'ERR_INVALID_ARGUMENT'],
+  [['mount', './x', ''], 2, 'ERR_INVALID_ARGUMENT'],
+] as const)('%j is told with what to do, before any work', async (args, exit, code) => {
+  await withScratch(async (scratch) => {
+    await writeFile(path.join(scratch, 'file'), '');
+    const result = await runCommand(args, { cwd: scratch });
+    expect([result.code, result.stderr]).toEqual([exit, expect.stringContaining(code)]);
+    expect(result.stderr).toContain('fix:');
   });
 });
 
