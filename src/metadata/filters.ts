@@ -1,6 +1,6 @@
 // Filters as containerd writes them: `name==x`, `labels."a/b"!=y`, `target.digest~=^sha256:`, `labels.x` (is there).
-// A comma means and; of several filters one must fit. A value is bare or a quoted Go string; a regular
-// expression may also stand between | or /.
+// A comma means and; of several filters one must fit. A value is bare, up to a blank or a comma, or a quoted Go string;
+// a regular expression may also stand between | or /. Blanks between the parts mean nothing.
 
 import { UnpackError } from '../errors.js';
 
@@ -99,6 +99,7 @@ class FilterParser {
     }
     do {
       conditions.push(this.#condition());
+      this.#match(/\s+/y);
     } while (this.#take(','));
     return this.#at === this.#text.length
       ? conditions
@@ -110,8 +111,10 @@ class FilterParser {
     while (this.#take('.')) {
       path.push(this.#part());
     }
+    this.#match(/\s+/y);
     for (const operator of ['==', '!=', '~='] as const) {
       if (this.#take(operator)) {
+        this.#match(/\s+/y);
         return { path, operator, value: this.#value(operator === '~=') };
       }
     }
@@ -119,9 +122,10 @@ class FilterParser {
   }
 
   #part(): string {
+    this.#match(/\s+/y);
     return this.#text[this.#at] === '"'
       ? this.#quoted()
-      : (this.#match(/[A-Za-z_][A-Za-z0-9_-]*/y) ?? this.#fail('a field is expected'));
+      : (this.#match(/[A-Za-z0-9_-]+/y) ?? this.#fail('a field is expected'));
   }
 
   #value(isPattern: boolean): string {
@@ -132,7 +136,8 @@ class FilterParser {
     if (isPattern && (first === '|' || first === '/')) {
       return this.#delimited(first);
     }
-    return this.#match(/[^\s,"|=!~]+/y) ?? this.#fail('a value is expected');
+    // Only its first sign cannot be one of an operator: `labels.x==a=b`, `name~=debian|alpine`.
+    return this.#match(/[^\s,"|=!~][^\s,]*/y) ?? this.#fail('a value is expected');
   }
 
   /** Between two of `delimiter`, which a backslash before it makes an ordinary sign. */

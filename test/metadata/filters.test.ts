@@ -21,7 +21,15 @@ const fits = (filters: string | string[], thing: Thing) =>
 
 const thing: Thing = {
   name: 'docker.io/library/debian:12',
-  labels: { plain: 'x', 'a/b': 'c d', empty: '', 'io.x.y': '1', __proto__x: 'p' },
+  labels: {
+    plain: 'x',
+    'a/b': 'c d',
+    empty: '',
+    'io.x.y': '1',
+    __proto__x: 'p',
+    sum: 'a=b',
+    9: 'nine',
+  },
 };
 
 describe('filters', () => {
@@ -56,6 +64,14 @@ describe('filters', () => {
     ['labels.plain=="\\u0078"', true],
     ['labels.toString', false],
     ['labels.__proto__', false],
+    ['labels.sum==a=b', true],
+    ['labels.sum!=a=b', false],
+    ['name~=ubuntu|debian', true],
+    ['name~=^docker.io/(library|x)/[^~!=]+$', true],
+    ['labels.9==nine', true],
+    ['name == docker.io/library/debian:12', true],
+    ['labels.plain==x, labels.missing', false],
+    [' labels.plain == "x" , name ~= |library| ', true],
     ['other==x', false],
     ['other!=x', true],
     ['', true],
@@ -84,9 +100,11 @@ describe('filters', () => {
     'name~=|x',
     'labels.',
     'labels."a',
-    '9name',
-    'name==x=y',
-    'name ==x',
+    '.name',
+    'name===x',
+    'name = x',
+    'name== ,name',
+    'name x',
   ])('refuses %s, saying where', (filter) => {
     expect(() => fits(filter, thing)).toThrow(
       expect.objectContaining({
