@@ -301,7 +301,7 @@ export class Containers {
         onStart: options.onStart,
       });
     } finally {
-      await deleteContainer(runtime, id);
+      await deleteContainer(runtime, directory, id);
       if (options.keep) {
         await this.umount(id);
         await removeTree(directory);

@@ -1,10 +1,11 @@
 // The OCI runtime of the host: found, and run in the foreground.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { constants as fsConstants } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { access, realpath } from 'node:fs/promises';
 import { constants } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { UnpackError } from '../errors.js';
 
 /** Runtimes that are looked for, the first choice first. */
@@ -92,7 +93,7 @@ export async function runBundle(run: RuntimeRun): Promise<number> {
   let timer: NodeJS.Timeout | undefined;
   const stop = () => {
     child.kill('SIGTERM');
-    timer = setTimeout(() => void deleteContainer(runtime, id), killMilliseconds);
+    timer = setTimeout(() => void deleteContainer(runtime, bundle, id), killMilliseconds);
   };
   signal?.addEventListener('abort', stop, { once: true });
   try {
@@ -115,13 +116,29 @@ export async function runBundle(run: RuntimeRun): Promise<number> {
   }
 }
 
-/** Kills and forgets a container, where the runtime still knows it. */
-export async function deleteContainer(runtime: string, id: string): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const child = spawn(runtime, ['delete', '--force', id], { stdio: 'ignore' });
-    child.once('error', () => resolve());
-    child.once('close', () => resolve());
-  });
+/**
+ * Kills and forgets the container of a bundle, where the runtime still knows it. Its ids are the whole host's: one of
+ * another store, namespace or user may have the same, and is left alone.
+ */
+export async function deleteContainer(runtime: string, bundle: string, id: string): Promise<void> {
+  const other = await bundleOf(runtime, id);
+  if (other === undefined || (await realPath(other)) === (await realPath(bundle))) {
+    await promisify(execFile)(runtime, ['delete', '--force', id]).catch(() => {});
+  }
+}
+
+/** Of the container that a runtime knows by that id. */
+async function bundleOf(runtime: string, id: string): Promise<string | undefined> {
+  try {
+    const { stdout } = await promisify(execFile)(runtime, ['state', id]);
+    return (JSON.parse(stdout) as { bundle: string }).bundle;
+  } catch {
+    return undefined;
+  }
+}
+
+function realPath(file: string): Promise<string> {
+  return realpath(file).catch(() => file);
 }
 
 async function isExecutable(file: string): Promise<boolean> {

@@ -223,6 +223,32 @@ describe.skipIf(missing !== undefined)('containers', () => {
     });
   });
 
+  it('that have the id of another one in the runtime leave that alone', async () => {
+    await withImage(async (store) => {
+      const id = `same-${process.pid}`;
+      const script = 'trap "exit 5" TERM; echo ready; while :; do sleep 0.1; done';
+      const controller = new AbortController();
+      let first: Promise<unknown> | undefined;
+      await new Promise((resolve) => {
+        first = store.containers.run('box', {
+          id,
+          args: ['sh', '-c', script],
+          stdio: 'pipe',
+          signal: controller.signal,
+          onStart: (child) => child.stdout?.once('data', resolve),
+        });
+      });
+      await withImage(async (other) => {
+        const second = await other.containers.run('box', { id, args: ['sh'], stdio: 'ignore' });
+        expect(second.exitCode).not.toBe(0); // runc has that id already
+        expect(other.containers.list()).toEqual([]);
+      });
+      controller.abort();
+      expect(await first).toMatchObject({ exitCode: 5 });
+      expect(execFileSync('runc', ['list', '--quiet'], { encoding: 'utf8' })).not.toContain(id);
+    });
+  });
+
   it('say what is missing when there is no such runtime', async () => {
     await withImage(async (store) => {
       await expect(
