@@ -9,7 +9,13 @@ import { UnpackError } from '../errors.js';
 import { givenPath } from '../given-path.js';
 import type { Container, Database, Image, Labels } from '../metadata/index.js';
 import { makeDirectory, removeTree } from '../native/index.js';
-import { type LayerSnapshotter, type Mount, mountAll, unmountAll } from '../snapshots/index.js';
+import {
+  type LayerSnapshotter,
+  liveMounts,
+  type Mount,
+  mountAll,
+  unmountAll,
+} from '../snapshots/index.js';
 import type { ResolvedImage } from '../source/index.js';
 import type { RuntimeRun } from './runtime.js';
 import type { ProcessOptions, RuntimeSpec } from './runtime-spec.js';
@@ -115,11 +121,13 @@ export class Containers {
   /**
    * Takes the container, its snapshot and with it all changes away. One that is mounted is unmounted.
    *
-   * @throws UnpackError `ERR_STORE_NOT_FOUND`, `ERR_MOUNT` while the mount is in use
+   * @throws UnpackError `ERR_STORE_NOT_FOUND`, `ERR_STORE_IN_USE` while a process runs in it, `ERR_MOUNT` while the mount
+   * is in use
    */
   async remove(id: string): Promise<void> {
     const { database, snapshotter } = this.#context;
     const container = this.get(id);
+    await this.#checkEnded(container);
     const target = container.labels[mountLabel];
     if (target !== undefined && (await this.#isMounted(container, target))) {
       await unmountAll(target);
@@ -374,6 +382,17 @@ export class Containers {
     const target = container.labels[mountLabel];
     if (target !== undefined && (await this.#isMounted(container, target))) {
       throw new UnpackError('ERR_STORE_IN_USE', `container ${id}: is mounted at ${target}`);
+    }
+  }
+
+  /** A process has it as its root in a mount namespace of its own, where unmounting it here changes nothing. */
+  async #checkEnded({ id, snapshotKey }: Container): Promise<void> {
+    const info = await this.#context.snapshotter.stat(snapshotKey).catch(() => undefined);
+    const uses = info && (await liveMounts([info.directory])).get(info.directory);
+    const running = uses?.find(({ target }) => target === '/');
+    if (running !== undefined) {
+      const problem = `process ${running.pid} runs in it; end it first (runc delete --force ${id})`;
+      throw new UnpackError('ERR_STORE_IN_USE', `container ${id}: ${problem}`);
     }
   }
 

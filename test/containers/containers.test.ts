@@ -2,6 +2,7 @@
 // that it can be made anywhere.
 
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -246,6 +247,28 @@ describe.skipIf(missing !== undefined)('containers', () => {
       controller.abort();
       expect(await first).toMatchObject({ exitCode: 5 });
       expect(execFileSync('runc', ['list', '--quiet'], { encoding: 'utf8' })).not.toContain(id);
+    });
+  });
+
+  it('are not removed while a process runs in them', async () => {
+    await withImage(async (store) => {
+      const id = `running-${process.pid}`;
+      const run = ['run', '--root', store.root, '--id', id, 'box'];
+      const { process: command, result } = startCommand([...run, 'sh', '-c', 'echo; sleep 60']);
+      await new Promise((resolve) => command.stdout?.once('data', resolve));
+      command.kill('SIGKILL'); // what runs in the container goes on
+      await once(command, 'exit');
+      const { directory } = await store.snapshots.stat(`default/${id}`);
+      await expect(store.containers.remove(id)).rejects.toMatchObject({
+        code: 'ERR_STORE_IN_USE',
+        message: expect.stringContaining(`runc delete --force ${id}`),
+      });
+      expect(existsSync(directory)).toBe(true);
+      execFileSync('runc', ['delete', '--force', id]);
+      await result; // the end of its output
+      await store.containers.remove(id);
+      expect(existsSync(directory)).toBe(false);
+      expect(mounts()).not.toContain(store.root);
     });
   });
 
