@@ -256,6 +256,20 @@ describe.skipIf(!isRoot)('the store', () => {
     });
   });
 
+  it('takes the beginning of a digest for a layer, and no beginning of any other key', async () => {
+    await withImage(async (run) => {
+      await run('containers', 'create', 'app:1', 'web');
+      expect((await run('snapshots', 'rm', 'd')).stderr).toContain('ERR_STORE_NOT_FOUND');
+      const keys = (await run('snapshots', 'ls', '-q')).stdout.trim().split('\n');
+      expect(keys).toContain('default/web');
+      const [key = ''] = keys.filter((one) => one.startsWith('sha256:'));
+      const usage = await json(
+        run('snapshots', 'usage', key.slice(0, 19), key.slice(7, 13), key, '--json'),
+      );
+      expect(usage).toMatchObject([{ key }, { key }, { key }]);
+    });
+  });
+
   it.each([['verify'], ['verify', '--repair'], ['gc', '--dry-run'], ['why', 'sha256:00']])(
     'does not judge what is not there: %s %s',
     async (...command) => {

@@ -1,6 +1,7 @@
 // `oci-unpack snapshots ls|tree|mounts|usage|rm|diff`.
 
 import { Command } from 'commander';
+import { UnpackError } from '../../errors.js';
 import type { SnapshotInfo, Store } from '../../index.js';
 import { formatBytes, formatCount, printable, shellWord, truncate } from '../../text.js';
 import type { CommandFactory } from '../program.js';
@@ -31,12 +32,22 @@ async function all(store: Store, filters: readonly string[] = []): Promise<Snaps
   return found;
 }
 
-/** The key that a text stands for: itself, or the one that begins with it. */
+/**
+ * The key that a text stands for: itself, or that of the layer whose digest begins with it, as tables shorten it. Keys of
+ * other snapshots must be whole: who removes one removes what a container has written.
+ */
 async function keyOf(store: Store, text: string): Promise<string> {
-  const start = /^[0-9a-f]{6,}$/.test(text) ? `sha256:${text}` : text;
-  const found = (await all(store)).filter(({ name }) => name === text || name.startsWith(start));
-  const exact = found.find(({ name }) => name === text);
-  return exact?.name ?? (found.length === 1 ? (found[0]?.name ?? text) : text);
+  const [, digits] = /^(?:sha256:)?([0-9a-f]{6,})$/.exec(text) ?? [];
+  if (digits === undefined) {
+    return text;
+  }
+  const names = (await all(store)).map(({ name }) => name);
+  const found = names.filter((name) => name === text || name.startsWith(`sha256:${digits}`));
+  if (found.length > 1 && !found.includes(text)) {
+    const message = `snapshot ${text}: may be ${found.join(', ')}`;
+    throw new UnpackError('ERR_AMBIGUOUS_REFERENCE', message);
+  }
+  return found.includes(text) ? text : (found[0] ?? text);
 }
 
 function list(context: RunContext): Command {
