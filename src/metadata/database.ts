@@ -176,11 +176,13 @@ function prepare(
     return;
   }
   if (tree.readOnly) {
-    checkVersion(version ?? 0, schema.version, directory);
-    const what = version === undefined ? 'the store was never finished' : `version ${version}`;
+    if (version === undefined) {
+      return; // who makes it is still at it, or was killed: the version is the first that is committed, so it is empty
+    }
+    checkVersion(version, schema.version, directory);
     throw new UnpackError(
       'ERR_STORE_VERSION',
-      `${directory}: ${what}; it must be opened for writing once`,
+      `${directory}: version ${version}; it must be opened for writing once`,
       { path: directory },
     );
   }

@@ -284,11 +284,17 @@ describe.skipIf(!isRoot)('the store', () => {
     },
   );
 
-  it('has nothing to list where there is none yet', async () => {
-    await withScratch(async (scratch) => {
-      const root = path.join(scratch, 'none');
-      const { code, stdout } = await runCommand(['images', 'ls', '--json', '--root', root]);
-      expect([code, stdout]).toEqual([0, '[]\n']);
-    });
-  });
+  it.each(['none yet', 'one that somebody is making'])(
+    'has nothing to list where there is %s',
+    (what) =>
+      withScratch(async (scratch) => {
+        const root = path.join(scratch, 'none');
+        if (what !== 'none yet') {
+          await mkdir(path.join(root, 'metadata'), { recursive: true });
+          await writeFile(path.join(root, 'metadata', 'data.mdb'), '');
+        }
+        const { code, stdout } = await runCommand(['images', 'ls', '--json', '--root', root]);
+        expect([code, stdout]).toEqual([0, '[]\n']);
+      }),
+  );
 });

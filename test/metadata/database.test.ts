@@ -2,6 +2,7 @@ import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Database, type DatabaseOptions, schemaVersion } from '../../src/metadata/index.js';
+import { Tree } from '../../src/metadata/tree.js';
 import { withScratch } from '../support/scratch.js';
 
 const digest = (character: string) => `sha256:${character.repeat(64)}`;
@@ -163,6 +164,14 @@ describe('opening', () => {
       expect(() => Database.open(root, { readOnly: true })).toThrow(
         expect.objectContaining({ code: 'ERR_NOT_FOUND' }),
       );
+    }));
+
+  it('takes one whose maker was killed before its first transaction for empty', () =>
+    withScratch(async (root) => {
+      await new Tree(path.join(root, 'metadata'), { readOnly: false, sync: false }).close();
+      await reopen(root, { readOnly: true }, (database) => {
+        expect(database.view((tx) => tx.images.list())).toEqual([]);
+      });
     }));
 
   it('refuses a write through a handle for reading', () =>

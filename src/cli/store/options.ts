@@ -1,6 +1,6 @@
 // What the commands of the store have in common: their options, and the store while a command runs.
 
-import { accessSync, existsSync } from 'node:fs';
+import { accessSync } from 'node:fs';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { UnpackError } from '../../errors.js';
@@ -73,12 +73,23 @@ export async function openStore(given: StoreArguments, access: StoreAccess): Pro
   if (access === 'judge' || access === 'repair') {
     requireStore(root);
   }
-  return Store.open(root, {
-    namespace: given.namespace,
-    kind: given.snapshotter,
-    durability: given.durability,
-    readOnly: access === 'judge' || (access === 'read' && existsSync(dataFile(root))),
-  });
+  const open = (readOnly: boolean) =>
+    Store.open(root, {
+      namespace: given.namespace,
+      kind: given.snapshotter,
+      durability: given.durability,
+      readOnly,
+    });
+  if (access === 'read') {
+    try {
+      return await open(true);
+    } catch (error) {
+      if ((error as UnpackError).code !== 'ERR_NOT_FOUND') {
+        throw error;
+      }
+    }
+  }
+  return open(access === 'judge');
 }
 
 function requireStore(root: string): void {
