@@ -96,13 +96,16 @@ async function inheritedFields(
     }
   }
   const gids = [0, ...(await setgidOf(directory, path))];
-  const isPlain = found.mode === 0o755 && found.uid === 0 && gids.includes(found.gid);
-  if (isPlain || givers.some(({ stats }) => isSameOwner(stats, found))) {
+  // Each by itself: what has been damaged since says nothing of the other.
+  if (found.mode === 0o755 || givers.some(({ stats }) => isSameMode(stats, found))) {
     inherited.add('mode');
+  }
+  const isPlain = found.uid === 0 && gids.includes(found.gid);
+  if (isPlain || givers.some(({ stats }) => isSameOwner(stats, found))) {
     inherited.add('owner');
   }
-  for (const field of fields) {
-    const name = field.startsWith('xattr:') ? field.slice('xattr:'.length) : '';
+  for (const field of fields.filter((one) => one.startsWith('xattr:'))) {
+    const name = field.slice('xattr:'.length);
     const value = found.xattrs[name];
     const isMark = /^(user|trusted)\.overlay\./.test(name);
     if (
@@ -115,10 +118,12 @@ async function inheritedFields(
   return inherited;
 }
 
-function isSameOwner({ mode, uid, gid }: FoundFile['stats'], found: EntryFacts): boolean {
-  return (
-    (Number(mode) & 0o7777) === found.mode && Number(uid) === found.uid && Number(gid) === found.gid
-  );
+function isSameMode({ mode }: FoundFile['stats'], found: EntryFacts): boolean {
+  return (Number(mode) & 0o7777) === found.mode;
+}
+
+function isSameOwner({ uid, gid }: FoundFile['stats'], found: EntryFacts): boolean {
+  return Number(uid) === found.uid && Number(gid) === found.gid;
 }
 
 /** The group that a directory gets from a parent with the setgid bit. */
@@ -136,22 +141,23 @@ function hasXattr({ path }: FoundFile, name: string, value: string): boolean {
   );
 }
 
-const linkFields: ReadonlySet<string> = new Set(['mode', 'owner', 'mtime']);
-
-/** Takes out what is as the header of a hardlink to the file says, which containerd applies to the file as well. */
+/**
+ * Takes out what is as the header of a hardlink to the file says, which containerd applies to the file as well. Each field
+ * by itself, and whether it is linked still: what has been damaged since says nothing of the others.
+ */
 async function withoutLinkHeaders(
   differences: readonly Difference[],
-  { directory, blobs = [] }: AppliedLayer,
+  { blobs = [] }: AppliedLayer,
 ): Promise<Difference[]> {
-  const isLinked = async ({ path, expected, found, fields }: Difference) =>
+  const mayBeLinked = ({ expected, found, fields }: Difference) =>
     expected?.type === found?.type &&
-    fields.some((field) => linkFields.has(field)) &&
-    Number((await findFile(directory, path))?.stats.nlink ?? 1) > 1;
+    expected?.type !== 'directory' &&
+    fields.some((field) => ['mode', 'owner', 'mtime'].includes(field));
   const left: Difference[] = [];
   let headers: LinkHeader[] | undefined;
   for (const difference of differences) {
     const { path, expected, found } = difference;
-    if (expected === null || found === null || !(await isLinked(difference))) {
+    if (expected === null || found === null || !mayBeLinked(difference)) {
       left.push(difference);
       continue;
     }
@@ -159,7 +165,7 @@ async function withoutLinkHeaders(
     const names = namesOf(headers, path);
     const last = headers.findLast(({ name }) => names.has(name));
     const fields = difference.fields.filter(
-      (field) => !(last !== undefined && linkFields.has(field) && isAsLinked(found, last)),
+      (field) => last === undefined || !isAsLinked(field, found, last),
     );
     if (fields.length > 0) {
       left.push({ ...difference, fields });
@@ -193,14 +199,17 @@ function namesOf(headers: readonly LinkHeader[], path: string): Set<string> {
   return names;
 }
 
-function isAsLinked(found: EntryFacts, header: LinkHeader): boolean {
-  return (
-    (found.type === 'symlink' || found.mode === header.mode) &&
-    found.uid === header.uid &&
-    found.gid === header.gid &&
-    found.mtimeSeconds === header.seconds &&
-    found.mtimeNanoseconds === header.nanoseconds
-  );
+function isAsLinked(field: string, found: EntryFacts, header: LinkHeader): boolean {
+  switch (field) {
+    case 'mode':
+      return found.mode === header.mode;
+    case 'owner':
+      return found.uid === header.uid && found.gid === header.gid;
+    case 'mtime':
+      return found.mtimeSeconds === header.seconds && found.mtimeNanoseconds === header.nanoseconds;
+    default:
+      return false;
+  }
 }
 
 function isOtherTime(expected: EntryFacts, found: EntryFacts, { snapshotter }: AppliedLayer) {

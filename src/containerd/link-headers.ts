@@ -1,6 +1,6 @@
 // What the headers of hardlinks in a layer say. containerd gives the file that is linked to mode, owner and time of the link's
-// header too, so that the last one holds; ours keeps those of the file. Read again only where a file of several names
-// differs, which it hardly ever does: who makes layers writes the same into both.
+// header too, so that the last one holds; ours keeps those of the file. Read again only where attributes of a file
+// differ, which they hardly ever do: who makes layers writes the same into both.
 
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';

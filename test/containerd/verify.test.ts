@@ -1,7 +1,7 @@
 // Verifying a real containerd: what its applier does in its own way is no finding, what it gets wrong is; what is missing
 // of a store is told.
 
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, readdir, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ContainerdStore } from '../../src/containerd/index.js';
@@ -76,6 +76,14 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
       expect(report.snapshots.length).toBe(ownWay.length);
       expect(report.notes).toEqual([]);
       expect(report.ok).toBe(true);
+      // Its own way with roots and links excuses nothing else that is wrong with them.
+      const bottom = report.snapshots[0]?.directory ?? '';
+      await chmod(bottom, 0o711);
+      await chmod(path.join(bottom, 'one'), 0o640);
+      const damaged = (await verifyContainerd({ root: daemon.root })).report.snapshots[0];
+      expect(damaged?.findings.map((one) => [one.kind, one.path])).toEqual(
+        ['', 'one', 'three', 'two'].map((at) => ['changed-mode', at]),
+      );
     });
   });
 
