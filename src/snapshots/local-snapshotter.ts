@@ -8,7 +8,7 @@ import path from 'node:path';
 import { cleanUp, rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
 import type { Database, Snapshot, SnapshotStore, Transaction } from '../metadata/index.js';
-import { type LayerOptions, loadBinding, makeDirectory } from '../native/index.js';
+import { type LayerOptions, loadBinding, makeDirectory, removeTree } from '../native/index.js';
 import { bootID } from './boot.js';
 import type { Driver } from './driver.js';
 import { labelChanges } from './label-changes.js';
@@ -144,13 +144,14 @@ export class LocalSnapshotter implements LayerSnapshotter {
   }
 
   async removeWith(key: string, also: (transaction: Transaction) => void): Promise<void> {
-    const area = await this.#area();
+    const area = await this.#areaIfRoom();
     const removed = this.#database.update((transaction) => {
       also(transaction);
       return transaction.snapshots(this.kind).remove(key);
     });
     // It is removed: a directory that cannot be taken away now is swept as any without a record.
-    await rollBack(() => area.discard(this.#directories.of(removed.id)));
+    const directory = this.#directories.of(removed.id);
+    await rollBack(() => (area === undefined ? removeTree(directory) : area.discard(directory)));
   }
 
   async walk(
@@ -163,17 +164,29 @@ export class LocalSnapshotter implements LayerSnapshotter {
   }
 
   async cleanup(): Promise<CleanupReport> {
-    const area = await this.#area();
-    const { swept, failures } = await typed(area.sweep());
+    const failures: UnpackError[] = [];
+    // On a disk without inodes what has no record goes first, which makes room for the area.
+    const orphans = (await this.#areaIfRoom()) ? 0 : await this.#removeOrphans(undefined, failures);
+    const area = await this.#areaIfRoom();
+    if (area === undefined) {
+      return { orphans, sessions: 0, failures };
+    }
+    const { swept, failures: unswept } = await typed(area.sweep());
+    failures.push(...unswept);
+    const others = await this.#removeOrphans(area, failures);
+    return { orphans: orphans + others, sessions: swept, failures };
+  }
+
+  async #removeOrphans(area: StagingArea | undefined, failures: UnpackError[]): Promise<number> {
     const moved = await typed(this.#directories.moveOrphans(area));
     for (const directory of moved) {
       try {
-        await area.discard(directory);
+        await removeTree(directory);
       } catch (error) {
         failures.push(UnpackError.from(error));
       }
     }
-    return { orphans: moved.length, sessions: swept, failures };
+    return moved.length;
   }
 
   async close(): Promise<void> {
@@ -449,6 +462,18 @@ export class LocalSnapshotter implements LayerSnapshotter {
       throw UnpackError.fromSystem(error, this.#root);
     });
     return this.#opening;
+  }
+
+  /** The staging area; undefined where no inode is left for it. What only removes can do without. */
+  async #areaIfRoom(): Promise<StagingArea | undefined> {
+    try {
+      return await this.#area();
+    } catch (error) {
+      if ((error as UnpackError).code === 'ERR_NO_SPACE') {
+        return undefined;
+      }
+      throw error;
+    }
   }
 
   async #open(): Promise<StagingArea> {

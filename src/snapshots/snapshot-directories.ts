@@ -2,6 +2,7 @@
 // staged one moves there inside the write transaction that makes its record, and one without a record moves away
 // inside a write transaction that makes sure of it.
 
+import { randomUUID } from 'node:crypto';
 import { existsSync, renameSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -88,8 +89,11 @@ export class SnapshotDirectories {
     staged.moved = true;
   }
 
-  /** Moves directories without a record into the area. @returns where they are then */
-  async moveOrphans(area: StagingArea): Promise<string[]> {
+  /**
+   * Moves directories without a record into the area; without one to names that no snapshot gets, where they are swept as
+   * well. @returns where they are then
+   */
+  async moveOrphans(area: StagingArea | undefined): Promise<string[]> {
     const directories = this.path;
     const orphans = async () => {
       const names = await readdir(directories);
@@ -107,7 +111,7 @@ export class SnapshotDirectories {
       const ids = new Set(store.list().map(({ id }) => String(id)));
       const moved: string[] = [];
       for (const name of suspects.filter((suspect) => !ids.has(suspect))) {
-        const target = area.next();
+        const target = area?.next() ?? path.join(directories, `removed-${randomUUID()}`);
         try {
           renameSync(path.join(directories, name), target);
           moved.push(target);

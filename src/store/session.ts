@@ -18,11 +18,12 @@ const leaseMilliseconds = 24 * 3600 * 1000;
 export class Session {
   readonly #directory: string;
   readonly #id: string;
-  readonly #lock: FileLock;
+  /** Or why there is none: no inode is left for it, of which removing needs none. */
+  readonly #lock: FileLock | UnpackError;
   /** Leases that have ended and could not be deleted then. */
   readonly #ended = new Set<string>();
 
-  private constructor(directory: string, id: string, lock: FileLock) {
+  private constructor(directory: string, id: string, lock: FileLock | UnpackError) {
     this.#directory = directory;
     this.#id = id;
     this.#lock = lock;
@@ -32,7 +33,7 @@ export class Session {
     const directory = path.join(root, 'sessions');
     for (;;) {
       const id = randomBytes(8).toString('hex');
-      const lock = await lockSession(directory, id);
+      const lock = await lockSession(directory, id).catch(noSpace);
       if (lock !== undefined) {
         return new Session(directory, id, lock);
       }
@@ -48,6 +49,9 @@ export class Session {
     resources: readonly LeaseResource[],
     work: (lease: string) => Promise<T>,
   ): Promise<T> {
+    if (this.#lock instanceof UnpackError) {
+      throw this.#lock;
+    }
     this.#deleteEnded(database);
     const id = `oci-unpack-${randomBytes(8).toString('hex')}`;
     database.update((tx) => {
@@ -90,8 +94,10 @@ export class Session {
     const locks: FileLock[] = [];
     try {
       for (const id of candidates) {
-        const lock = alive.has(id) ? undefined : await lockSession(this.#directory, id);
-        if (lock !== undefined) {
+        const lock = alive.has(id)
+          ? undefined
+          : await lockSession(this.#directory, id).catch(noSpace);
+        if (lock !== undefined && !(lock instanceof UnpackError)) {
           locks.push(lock);
           dead.add(id);
         }
@@ -117,8 +123,10 @@ export class Session {
   }
 
   async close(): Promise<void> {
-    await unlink(path.join(this.#directory, this.#id)).catch(() => undefined);
-    await this.#lock.release();
+    if (!(this.#lock instanceof UnpackError)) {
+      await unlink(path.join(this.#directory, this.#id)).catch(() => undefined);
+      await this.#lock.release();
+    }
   }
 }
 
@@ -139,6 +147,15 @@ function sessionLeases(database: Database): { namespace: string; id: string; ses
 
 function isID(text: string): boolean {
   return /^[0-9a-f]{16}$/.test(text);
+}
+
+/** The error, where it is that the disk is full; others are thrown. */
+function noSpace(error: unknown): UnpackError {
+  const known = UnpackError.from(error);
+  if (known.code !== 'ERR_NO_SPACE') {
+    throw known;
+  }
+  return known;
 }
 
 async function lockSession(directory: string, id: string): Promise<FileLock | undefined> {

@@ -88,6 +88,46 @@ describe.skipIf(!isRoot)('a disk that is too small', () => {
     });
   });
 
+  it('without an inode left still lets go of images and containers', async () => {
+    await withTmpfs('size=64m,nr_inodes=100', async (disk) => {
+      await withScratch(async (scratch) => {
+        const root = path.join(disk, 'store');
+        for (const name of ['one', 'two']) {
+          const layout = await writeImage(path.join(scratch, name), [[file(name, name)]]);
+          await using(root, async (store) => void (await store.import(layout, { name })));
+        }
+        await using(
+          root,
+          async (store) => void (await store.containers.create('two', { id: 'c' })),
+        );
+        for (let at = 0; ; at++) {
+          const filler = path.join(disk, `filler-${at}`);
+          const failed = await writeFile(filler, '').catch((error: NodeJS.ErrnoException) => error);
+          if (failed !== undefined) {
+            expect(failed.code).toBe('ENOSPC');
+            break;
+          }
+        }
+        await using(root, async (store) => {
+          await expect(store.containers.create('two')).rejects.toMatchObject({
+            code: 'ERR_NO_SPACE',
+          });
+          store.images.remove('one');
+          expect(await store.gc()).toMatchObject({ snapshots: [{}], content: [{}, {}, {}] });
+        });
+        expect(await readdir(path.join(root, 'snapshots'))).toHaveLength(2);
+        await writeFile(path.join(disk, 'more'), ''); // there is room
+        await using(root, async (store) => {
+          await store.containers.remove('c');
+          store.images.remove('two');
+          await store.gc();
+          expect(await leftovers(root)).toEqual([]);
+        });
+        expect(await readdir(path.join(root, 'snapshots'))).toEqual([]);
+      });
+    });
+  });
+
   it('that fills in the middle is cleaned up, and goes on when there is room', async () => {
     await withTmpfs('size=24m,nr_inodes=800', async (disk) => {
       await withScratch(async (scratch) => {
