@@ -5,6 +5,7 @@
 import type { RootDatabase } from 'lmdb';
 import { UnpackError } from '../errors.js';
 import { makeDirectorySync } from '../native/index.js';
+import { checkExtent } from './data-extent.js';
 import { checkDataFile, prepareFiles } from './environment-files.js';
 import { requireLmdb } from './require-lmdb.js';
 import { reserveRoom } from './room.js';
@@ -71,6 +72,9 @@ export class Tree implements RawStore {
       const opening = () => {
         if (!options.readOnly) {
           prepareFiles(directory, { maxReaders, isNew: !isThere, sync: options.sync });
+        }
+        if (isThere) {
+          checkExtent(directory);
         }
         return open<unknown, string>(directory, {
           noSubdir: false,

@@ -1,6 +1,7 @@
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { UnpackError } from '../../src/errors.js';
 import { Database, type DatabaseOptions, schemaVersion } from '../../src/metadata/index.js';
 import { Tree } from '../../src/metadata/tree.js';
 import { withScratch } from '../support/scratch.js';
@@ -194,6 +195,44 @@ describe('opening', () => {
         );
       }),
   );
+
+  it('refuses a file that was cut off, wherever, and takes one that only lacks free pages', () =>
+    withScratch(async (root) => {
+      const labels = { long: 'x'.repeat(4000) };
+      await reopen(root, { durability: 'none' }, (database) => {
+        for (let from = 0; from < 400; from += 100) {
+          database.update((tx) => {
+            for (let at = from; at < from + 100; at++) {
+              tx.images.create({ name: `image${at}`, target: target('a'), labels });
+            }
+          });
+        }
+        database.update((tx) => {
+          for (let at = 100; at < 400; at++) {
+            tx.images.delete(`image${at}`);
+          }
+        });
+      });
+      const file = path.join(root, 'metadata', 'data.mdb');
+      const whole = readFileSync(file);
+      const cut = (size: number) => writeFileSync(file, whole.subarray(0, size));
+      const counts = new Map<unknown, number>();
+      for (let size = whole.length; size >= 8192; size -= 4096 * 17) {
+        cut(size);
+        for (const readOnly of [true, false]) {
+          let outcome: unknown;
+          try {
+            outcome = await reopen(root, { readOnly, durability: 'none' }, (database) =>
+              database.view((tx) => tx.images.list().length),
+            );
+          } catch (error) {
+            outcome = (error as UnpackError).code;
+          }
+          counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+        }
+      }
+      expect([...counts.keys()].sort()).toEqual([100, 'ERR_STORE_CORRUPT']);
+    }));
 
   it('refuses a newer version and changes nothing', () =>
     withScratch(async (root) => {
