@@ -61,7 +61,7 @@ export class RepairCall {
     try {
       await blob?.();
     } catch (error) {
-      return { ...step, ...impossible(UnpackError.from(error)) };
+      return { ...step, ...impossible(UnpackError.from(error), node) };
     }
     return { ...step, status: 'planned' };
   }
@@ -69,7 +69,6 @@ export class RepairCall {
   /** Chain by chain, the ones with most layers first: what is done for one is done for those that share it. */
   async #repair(nodes: readonly StoreNode[]): Promise<void> {
     const { database } = this.#context;
-    const { signal } = this.#options;
     const pending = new Set(nodes.map(({ chainID }) => chainID));
     const byName = new Map(nodes.map((node) => [node.chainID, node]));
     const mending = new MendingSnapshotter(
@@ -90,17 +89,36 @@ export class RepairCall {
         if (!pending.has(top.chainID)) {
           continue;
         }
-        try {
-          await this.#repairChain(top, mending, lease);
-        } catch (error) {
-          if (signal?.aborted) {
-            throw error;
-          }
-          this.#failed(chainOf(top), pending, UnpackError.from(error));
+        if (await this.#tryChain(top, mending, lease)) {
+          continue;
+        }
+        // One of them cannot be made again, which must not keep the others: each by itself, the lower ones first.
+        for (const node of chainOf(top).filter(({ chainID }) => pending.has(chainID))) {
+          await this.#tryChain(node, mending, lease);
         }
       }
       await this.#context.sync();
     });
+  }
+
+  /** Whether all of the chain that was pending is made again, or, where it was one layer alone, it is told why not. */
+  async #tryChain(top: StoreNode, mending: MendingSnapshotter, lease: string): Promise<boolean> {
+    try {
+      await this.#repairChain(top, mending, lease);
+      return true;
+    } catch (error) {
+      if (this.#options.signal?.aborted) {
+        throw error;
+      }
+      const { pending } = mending;
+      const left = chainOf(top).filter(({ chainID }) => pending.has(chainID));
+      const [only] = left;
+      if (only !== undefined && left.length === 1) {
+        pending.delete(only.chainID);
+        Object.assign(this.#steps.get(only) ?? {}, impossible(UnpackError.from(error), only));
+      }
+      return left.length <= 1;
+    }
   }
 
   async #repairChain(top: StoreNode, mending: MendingSnapshotter, lease: string): Promise<void> {
@@ -138,15 +156,6 @@ export class RepairCall {
     }
   }
 
-  #failed(chain: readonly StoreNode[], pending: Set<string>, error: UnpackError): void {
-    for (const node of chain) {
-      const step = this.#steps.get(node);
-      if (pending.delete(node.chainID) && step !== undefined) {
-        Object.assign(step, impossible(error));
-      }
-    }
-  }
-
   /** What was repaired, and all that lies on it: a layer may hold copies of files of a lower one. */
   async #auditAgain(nodes: readonly StoreNode[], all: readonly StoreNode[]): Promise<void> {
     const done = new Set(nodes.filter((node) => this.#steps.get(node)?.status === 'done'));
@@ -169,12 +178,18 @@ export class RepairCall {
   }
 }
 
-function impossible({
-  code,
-  message,
-  fix,
-}: UnpackError): Pick<RepairStep, 'status' | 'code' | 'reason' | 'fix'> {
-  return { status: 'impossible', code, reason: message, fix };
+function impossible(
+  { code, message, fix }: UnpackError,
+  node?: StoreNode,
+): Pick<RepairStep, 'status' | 'code' | 'reason' | 'fix'> {
+  const reason = { status: 'impossible', code, reason: message } as const;
+  // A blob that is there is not copied again.
+  return node !== undefined && (code === 'ERR_DIGEST_MISMATCH' || code === 'ERR_SIZE_MISMATCH')
+    ? {
+        ...reason,
+        fix: `Remove the blob (oci-unpack content rm ${node.origin.descriptor.digest}), then import or pull the image again.`,
+      }
+    : { ...reason, fix };
 }
 
 function mountedError(snapshot: string, uses: readonly MountUse[]): UnpackError {

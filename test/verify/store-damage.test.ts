@@ -162,6 +162,34 @@ asRoot('manifests', () => {
     });
   });
 
+  it('a damaged blob keeps no other layer from being repaired, and can be had anew', async () => {
+    await withStore(async (store, scratch) => {
+      const reference = await writeImage(path.join(scratch, 'layout'), damageLayers);
+      const { layers } = await store.import(reference);
+      const digest = layers[2]?.digest ?? '';
+      const blob = await store.content.path(digest);
+      const bytes = await readFile(blob);
+      await writeFile(blob, bytes.fill('x', 100, 200));
+      const all = await directories(store);
+      await writeFile(path.join(all[0] ?? '', 'extra'), '');
+      await writeFile(path.join(all[2] ?? '', 'extra'), '');
+      const { repairs } = await store.verify({ repair: true });
+      expect(repairs).toMatchObject([
+        { status: 'done' },
+        { status: 'impossible', fix: expect.stringContaining(`content rm ${digest}`) },
+      ]);
+      expect(named(await store.verify())).toContain('2 extra-entry extra');
+      await truncate(blob, 100);
+      expect((await store.verify({ repair: true })).repairs).toMatchObject([
+        { status: 'impossible', fix: expect.stringContaining(`content rm ${digest}`) },
+      ]);
+      await store.content.delete(digest);
+      await store.import(reference);
+      expect(await store.verify({ repair: true })).toMatchObject({ ok: true });
+      expect((await store.verify()).ok).toBe(true);
+    });
+  });
+
   it('a snapshot whose directory is gone is all missing, and comes back', async () => {
     await withStore(async (store, scratch) => {
       await store.import(await writeImage(path.join(scratch, 'layout'), damageLayers));
