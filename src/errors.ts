@@ -213,8 +213,9 @@ export const errorTable = {
     fix: 'Use the release that wrote it or a newer one; open an older store once for writing to migrate it.',
   },
   ERR_STORE_CORRUPT: {
-    meaning: 'The metadata of the store is not a database, or is damaged.',
-    fix: 'Restore it, or remove the store and import the images again.',
+    meaning:
+      'The metadata of the store is not a database, is damaged, or is not there beside what it names.',
+    fix: 'Restore it, or name another directory (--root); a store that cannot be restored must be removed, and its images imported again.',
   },
   ERR_INVALID_STORE: {
     meaning: "The store of another program (containerd's) is damaged, incomplete, or is none.",

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { ContainerStore } from './containers.js';
 import { ContentInfoStore } from './contents.js';
+import { checkDataFile } from './environment-files.js';
 import { ImageStore } from './images.js';
 import { LeaseStore } from './leases.js';
 import { checkIdentifier } from './names.js';
@@ -98,6 +99,15 @@ export class Transaction {
   }
 }
 
+/** Whether there is metadata at `root` that {@link Database.open} would not begin anew. @throws as it does */
+export function hasMetadata(root: string): boolean {
+  return checkDataFile(directoryOf(root));
+}
+
+function directoryOf(root: string): string {
+  return path.resolve(root, 'metadata');
+}
+
 /** An open database. Several processes, and several of these in one process, may have the same one open. */
 export class Database {
   readonly root: string;
@@ -120,7 +130,7 @@ export class Database {
    */
   static open(root: string, options: DatabaseOptions = {}): Database {
     const namespace = checkIdentifier('namespace', options.namespace ?? 'default');
-    const directory = path.resolve(root, 'metadata');
+    const directory = directoryOf(root);
     const readOnly = options.readOnly ?? false;
     const tree = new Tree(directory, { readOnly, sync: options.durability !== 'none' });
     try {

@@ -2,7 +2,7 @@
 
 export type { ContainerStore } from './containers.js';
 export type { ContentInfoStore } from './contents.js';
-export { Database, type DatabaseOptions, type Transaction } from './database.js';
+export { Database, type DatabaseOptions, hasMetadata, type Transaction } from './database.js';
 export { compileFilters, type FieldOf, labelField, type Predicate } from './filters.js';
 export { type Garbage, gc, type Reference, why } from './gc.js';
 export type { ImageStore } from './images.js';

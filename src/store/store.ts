@@ -32,6 +32,7 @@ import type { VerifyReport } from '../verify/index.js';
 import type { StoreUnpackOptions } from './context.js';
 import { type StoreContext, type StoreDurability, storeDurabilities } from './context.js';
 import type { SnapshotChange } from './diff.js';
+import { refuseForeignRoot } from './foreign-root.js';
 import { Images } from './images.js';
 import type { ImportOptions } from './import-image.js';
 import { lazyInstance } from './instance.js';
@@ -177,6 +178,7 @@ export class Store {
       await makeDirectory(directory, 0o700).catch((error: unknown) => {
         throw UnpackError.fromSystem(error, directory);
       });
+      await refuseForeignRoot(directory);
     }
     const database = Database.open(directory, {
       namespace,
