@@ -113,7 +113,8 @@ export class RegistryClient {
   }
 
   /**
-   * What the tag or digest stands for, by HEAD; undefined where the registry does not say it so.
+   * What the tag or digest stands for, by HEAD; undefined where the registry does not say it so. A digest stands for
+   * itself.
    *
    * @throws UnpackError `ERR_IMAGE_NOT_FOUND`, and those of every request
    */
@@ -136,8 +137,10 @@ export class RegistryClient {
         if (digest === undefined || mediaType === undefined || !Number.isSafeInteger(size)) {
           return undefined;
         }
-        checkContentDigest(answer, isDigest(reference) ? reference : undefined);
-        return { digest, mediaType, size };
+        const wanted = isDigest(reference) ? reference : undefined;
+        checkContentDigest(answer, wanted);
+        // A header of another algorithm proves nothing about what was asked for.
+        return { digest: wanted ?? digest, mediaType, size };
       },
       (error: unknown) => {
         // Some registries know no HEAD.

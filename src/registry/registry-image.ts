@@ -54,11 +54,12 @@ export class RegistryImage implements ImageDocuments {
     const { digest: wanted, tag = 'latest' } = this.#client.name;
     const reference = wanted ?? tag;
     const found = this.#isNew ? undefined : await this.#client.head(reference, this.#signal);
-    if (found !== undefined) {
+    if (found !== undefined && (await this.#known(found)) !== undefined) {
       return found;
     }
+    // The length that HEAD has told is not relied on: some registries, and proxies before them, say 0.
     const { digest, mediaType, bytes } = await this.#client.manifest(
-      reference,
+      found?.digest ?? reference,
       digestLike,
       this.#signal,
     );

@@ -1,7 +1,7 @@
 // Pulling from a real registry: the same as importing, what is there is not fetched, what is shared is fetched once, what
 // was cancelled goes on.
 
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -80,6 +80,38 @@ describe.skipIf(cannot !== undefined)(`pull${cannot ? ` (skipped: ${cannot})` : 
       const second = await store.pull(fixture.reference, quick);
       expect(fixture.proxy.summary()).toEqual(['HEAD manifests', 'GET manifests']);
       expect(second).toMatchObject({ snapshot: first.snapshot, blobs: { written: 0, present: 6 } });
+    });
+  });
+
+  it.each(['0', '99'])('gets the manifest where HEAD tells a length of %s', async (length) => {
+    await withStore(async (store) => {
+      const first = await store.pull(fixture.reference, quick);
+      fixture.proxy.reset();
+      fixture.proxy.decide = ({ method }) =>
+        method === 'HEAD' ? { replace: { 'content-length': length } } : undefined;
+      const second = await store.pull(fixture.reference, quick);
+      expect(fixture.proxy.summary()).toEqual(['HEAD manifests', 'GET manifests']);
+      expect(second).toMatchObject({ snapshot: first.snapshot, blobs: { written: 0, present: 6 } });
+    });
+  });
+
+  it('takes nothing for a digest that has another one, whatever the registry says', async () => {
+    await withStore(async (store) => {
+      const { targetDigest } = await store.pull(fixture.reference, quick);
+      const body = await readFile(await store.content.path(targetDigest), 'utf8');
+      const wanted = digestOf('another manifest', 'sha512');
+      const headers = {
+        'docker-content-digest': targetDigest,
+        'content-type': mediaTypes.ociManifest,
+        'content-length': String(body.length),
+      };
+      fixture.proxy.decide = ({ method }) => ({
+        ...{ status: 200, headers },
+        ...(method === 'GET' && { body }),
+      });
+      const name = `${fixture.proxy.host}/test/image@${wanted}`;
+      await expect(store.pull(name, quick)).rejects.toMatchObject({ code: 'ERR_DIGEST_MISMATCH' });
+      expect(store.images.list()).toHaveLength(1);
     });
   });
 
