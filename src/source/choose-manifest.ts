@@ -22,6 +22,13 @@ const maxManifests = 10_000;
 /** Manifests that must be read, because the index does not say their platform. */
 const maxUnlisted = 256;
 
+/** Which manifest it is, and what was read to tell. */
+export interface ManifestChoice {
+  manifest: Descriptor;
+  /** Indexes from the root on, and manifests and configs whose platform the index does not say, in the order of reading. */
+  consulted: Descriptor[];
+}
+
 /**
  * Goes from the root of an image to the manifest for `wanted`. A root that is a manifest is taken as it is. Of an
  * index the best match is taken, the first of equals, without a wish for this host.
@@ -32,10 +39,10 @@ export async function chooseManifest(
   source: ImageDocuments,
   root: Descriptor,
   wanted: Platform | undefined,
-): Promise<Descriptor> {
+): Promise<ManifestChoice> {
   const kind = mediaKind(root.mediaType);
   if (kind === 'manifest') {
-    return root;
+    return { manifest: root, consulted: [] };
   }
   if (kind !== 'index') {
     throw notAnImage(root);
@@ -43,7 +50,7 @@ export async function chooseManifest(
   const platform = wanted ?? hostPlatform();
   const search = new IndexSearch(source, platform);
   await search.descend(root, undefined, []);
-  return search.result();
+  return { manifest: search.result(), consulted: search.consulted };
 }
 
 interface Candidate {
@@ -54,6 +61,7 @@ interface Candidate {
 
 /** Collects the manifests below an index. */
 class IndexSearch {
+  readonly consulted: Descriptor[] = [];
   readonly #source: ImageDocuments;
   readonly #platform: Platform;
   readonly #available = new Set<string>();
@@ -90,6 +98,7 @@ class IndexSearch {
     this.#visited.add(index.digest);
     const bytes = await this.#source.readBlob(index);
     const { manifests } = parseIndex(bytes, label, index.mediaType);
+    this.consulted.push(index);
     this.#count += manifests.length;
     if (this.#count > maxManifests) {
       throw new UnpackError(
@@ -172,6 +181,7 @@ class IndexSearch {
       );
     }
     const image = parseConfig(await this.#source.readBlob(config), `config ${config.digest}`);
+    this.consulted.push(descriptor, config);
     const { os, architecture, variant } = image;
     if (os === undefined || architecture === undefined) {
       throw new UnpackError(

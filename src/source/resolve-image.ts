@@ -38,6 +38,8 @@ export interface ResolvedImage {
   reference: string;
   /** What the reference names: an index, or the manifest. */
   root: Descriptor;
+  /** What else must be read to get from the root to the manifest: see `ManifestChoice`. */
+  consulted: Descriptor[];
   manifestDescriptor: Descriptor;
   manifestDigest: string;
   manifest: ImageManifest;
@@ -60,7 +62,7 @@ export async function resolveImage(
 ): Promise<ResolvedImage> {
   const wanted = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const root = await source.resolve();
-  const chosen = await chooseManifest(source, root, wanted);
+  const { manifest: chosen, consulted } = await chooseManifest(source, root, wanted);
   const label = `manifest ${chosen.digest}`;
   const manifest = parseManifest(await source.readBlob(chosen), label, chosen.mediaType);
   checkIsImage(manifest, label);
@@ -89,6 +91,7 @@ export async function resolveImage(
   return {
     reference: source.reference,
     root,
+    consulted,
     manifestDescriptor: chosen,
     manifestDigest: chosen.digest,
     manifest,

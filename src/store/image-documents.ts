@@ -3,7 +3,13 @@
 
 import type { ContentStore } from '../content/index.js';
 import { gcLabels } from '../metadata/index.js';
-import { type Descriptor, mediaKind, parseIndex } from '../oci/index.js';
+import {
+  type Descriptor,
+  type ImageManifest,
+  mediaKind,
+  parseIndex,
+  parseManifest,
+} from '../oci/index.js';
 import type { ResolvedImage } from '../source/index.js';
 
 /** An index, manifest or config: small, and read already. */
@@ -17,7 +23,8 @@ export interface ImageDocument {
 type Read = (descriptor: Descriptor) => Promise<Buffer>;
 
 /**
- * Config, manifest, and the indexes above it, those that are referred to first.
+ * Config and manifest, and what had to be read to choose them: without that the image could not be read from the store
+ * alone. Those that are referred to come first.
  *
  * @param keepLayers the manifest holds its layers' blobs; default true
  */
@@ -26,50 +33,53 @@ export async function readDocuments(
   read: Read,
   { keepLayers = true }: { keepLayers?: boolean } = {},
 ): Promise<ImageDocument[]> {
-  const { root, manifest, manifestDescriptor } = image;
-  const labels: Record<string, string> = {
-    [`${gcLabels.refContent}.config`]: manifest.config.digest,
-  };
-  if (keepLayers) {
-    for (const [index, { digest }] of manifest.layers.entries()) {
-      labels[`${gcLabels.refContent}.l.${index}`] = digest;
+  const { manifest, manifestDescriptor, consulted } = image;
+  const documents = new Map<string, ImageDocument>();
+  const add = async (descriptor: Descriptor, labels: Record<string, string> = {}) => {
+    if (!documents.has(descriptor.digest)) {
+      documents.set(descriptor.digest, { descriptor, bytes: await read(descriptor), labels });
     }
+  };
+  await add(manifest.config);
+  const layers = keepLayers ? manifest.layers : [];
+  await add(manifestDescriptor, {
+    ...configLabel(manifest),
+    ...Object.fromEntries(
+      layers.map(({ digest }, index) => [`${gcLabels.refContent}.l.${index}`, digest]),
+    ),
+  });
+  const kept = new Set([manifestDescriptor, ...consulted].map(({ digest }) => digest));
+  for (const descriptor of consulted.toReversed()) {
+    await add(descriptor, references(descriptor, await read(descriptor), kept));
   }
-  const documents: ImageDocument[] = [
-    { descriptor: manifest.config, bytes: await read(manifest.config), labels: {} },
-    { descriptor: manifestDescriptor, bytes: await read(manifestDescriptor), labels },
-  ];
-  if (root.digest !== manifestDescriptor.digest) {
-    await readIndex(root, image.manifestDigest, read, documents);
-  }
-  return documents;
+  return [...documents.values()];
 }
 
-/** Adds the index when the manifest is below it. */
-async function readIndex(
-  descriptor: Descriptor,
-  manifestDigest: string,
-  read: Read,
-  documents: ImageDocument[],
-): Promise<boolean> {
-  const bytes = await read(descriptor);
-  const labels: Record<string, string> = {};
-  const { manifests } = parseIndex(bytes, `index ${descriptor.digest}`, descriptor.mediaType);
-  for (const [index, child] of manifests.entries()) {
-    const isWanted =
-      mediaKind(child.mediaType) === 'index'
-        ? await readIndex(child, manifestDigest, read, documents)
-        : child.digest === manifestDigest;
-    if (isWanted) {
+function configLabel({ config }: Pick<ImageManifest, 'config'>): Record<string, string> {
+  return { [`${gcLabels.refContent}.config`]: config.digest };
+}
+
+/** What a document that was consulted holds; of an index, what of its manifests is `kept`. */
+function references(
+  { digest, mediaType }: Descriptor,
+  bytes: Buffer,
+  kept: ReadonlySet<string>,
+): Record<string, string> {
+  switch (mediaKind(mediaType)) {
+    case 'manifest': // of another platform: without its layers
+      return configLabel(parseManifest(bytes, `manifest ${digest}`, mediaType));
+    case 'index': {
+      const { manifests } = parseIndex(bytes, `index ${digest}`, mediaType);
       // By its place in the index, so that other platforms add theirs when they are imported.
-      labels[`${gcLabels.refContent}.m.${index}`] = child.digest;
+      const labels = manifests.map((child, index) => [
+        `${gcLabels.refContent}.m.${index}`,
+        child.digest,
+      ]);
+      return Object.fromEntries(labels.filter(([, child]) => kept.has(child ?? '')));
     }
+    default:
+      return {};
   }
-  const found = Object.keys(labels).length > 0;
-  if (found && !documents.some((known) => known.descriptor.digest === descriptor.digest)) {
-    documents.push({ descriptor, bytes, labels });
-  }
-  return found;
 }
 
 /** Writes a document, or merges its labels into one that is there; whether it is new. */

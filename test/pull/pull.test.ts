@@ -140,6 +140,46 @@ describe.skipIf(cannot !== undefined)(`pull${cannot ? ` (skipped: ${cannot})` : 
     });
   });
 
+  it('keeps of indexes what it needs to choose again, and asks for no more than that', async () => {
+    const { registry, proxy } = fixture;
+    const put = async (document: object, mediaType: string, tag?: string) => {
+      const text = JSON.stringify({ schemaVersion: 2, mediaType, ...document });
+      const digest = digestOf(text);
+      await registry.putManifest('test/nested', tag ?? digest, mediaType, text);
+      return { mediaType, digest, size: text.length };
+    };
+    const image = async (architecture: string) => {
+      const rootfs = { type: 'layers', diff_ids: [] };
+      const bytes = Buffer.from(JSON.stringify({ os: 'linux', architecture, rootfs }));
+      const digest = digestOf(bytes);
+      await registry.putBlob('test/nested', digest, bytes);
+      const config = { mediaType: mediaTypes.ociConfig, digest, size: bytes.length };
+      return put({ config, layers: [] }, mediaTypes.ociManifest);
+    };
+    const index = (manifests: object[], tag?: string) =>
+      put({ manifests }, mediaTypes.ociIndex, tag);
+    const of = (architecture: string) => ({ platform: { os: 'linux', architecture } });
+    const other = { ...(await image('arm64')), ...of('arm64') };
+    const unwanted = { ...(await index([other, other])), ...of('arm64') };
+    const inner = await index([await image('amd64'), await image('s390x')]);
+    const many = Array.from({ length: 30 }, (_, at) => ({ ...inner, annotations: { a: `${at}` } }));
+    let wide = await index(many);
+    for (let depth = 0; depth < 4; depth++) {
+      wide = await index(Array.from(many, ({ annotations }) => ({ ...wide, annotations })));
+    }
+    await index([await index([other]), unwanted, wide], '1');
+    const name = `${proxy.host}/test/nested:1`;
+    await withStore(async (store) => {
+      await store.pull(name, quick);
+      expect(proxy.seen.some(({ url }) => url.endsWith(unwanted.digest))).toBe(false);
+      proxy.reset();
+      await store.pull(name, quick);
+      expect(proxy.summary()).toEqual(['HEAD manifests']);
+      expect((await store.gc()).content).toEqual([]);
+      expect(await store.images.inspect(name)).toMatchObject({ platform: 'linux/amd64' });
+    });
+  });
+
   it('only stores with unpack: false, and unpacks that later without the registry', async () => {
     await withStore(async (store) => {
       const seen: PullProgress[] = [];
