@@ -41,6 +41,10 @@ interface HelperProcess {
 }
 
 const helperMilliseconds = 30_000;
+/** Characters of an answer; no secret is so long. */
+const longestAnswer = 1024 * 1024;
+/** Milliseconds that an answer may take after its helper has ended: a child of the helper may keep stdout open for ever. */
+const lastWords = 200;
 
 /**
  * The credentials for a repository of `host` (with its port), the entry with the longest path first; undefined
@@ -195,26 +199,9 @@ async function askHelper(
   if (!/^[A-Za-z0-9._-]+$/.test(name)) {
     fail('is not the name of a helper');
   }
-  const { spawn } = await import('node:child_process'); // which most pulls need not load
-  const { code, stdout } = await new Promise<{ code: number | null; stdout: string }>(
-    (resolve, reject) => {
-      const child = spawn(program, ['get'], {
-        env,
-        ...(signal && { signal }),
-        stdio: ['pipe', 'pipe', 'ignore'],
-        timeout: helperMilliseconds,
-      });
-      let stdout = '';
-      child.stdout.setEncoding('utf8').on('data', (text: string) => {
-        stdout += text;
-      });
-      child.on('error', reject);
-      child.on('close', (code) => resolve({ code, stdout }));
-      child.stdin.on('error', () => undefined); // it may end without reading
-      child.stdin.end(`${server}\n`);
-    },
-  ).catch((error: NodeJS.ErrnoException) =>
-    fail(error.code === 'ENOENT' ? 'is not on PATH' : error.message),
+  const { code, stdout } = await runHelper(program, `${server}\n`, { env, signal }).catch(
+    (error: NodeJS.ErrnoException) =>
+      fail(error.code === 'ENOENT' ? 'is not on PATH' : error.message),
   );
   if (code !== 0) {
     // By its contract the message is on stdout.
@@ -222,15 +209,62 @@ async function askHelper(
       ? undefined
       : fail(`exit code ${code}: ${stdout.slice(0, 200).trim()}`);
   }
-  let answer: { Username?: unknown; Secret?: unknown };
+  let answer: { Username?: unknown; Secret?: unknown } | null;
   try {
     answer = JSON.parse(stdout) as typeof answer;
   } catch {
     return fail('did not answer in JSON');
   }
-  const { Username: username, Secret: secret } = answer;
+  const { Username: username, Secret: secret } = answer ?? {};
   if (typeof username !== 'string' || typeof secret !== 'string') {
     return fail('has no Username and Secret in its answer');
   }
+  if (username === '' && secret === '') {
+    return undefined; // how some say that they have none
+  }
   return username === '<token>' ? { identityToken: secret } : { username, password: secret };
+}
+
+/** Runs a helper to its end, which comes soon whatever it does. */
+async function runHelper(
+  program: string,
+  input: string,
+  { env, signal }: HelperProcess,
+): Promise<{ code: number | null; stdout: string }> {
+  const { spawn } = await import('node:child_process'); // which most pulls need not load
+  return await new Promise((resolve, reject) => {
+    const child = spawn(program, ['get'], { env, stdio: ['pipe', 'pipe', 'ignore'] });
+    let stdout = '';
+    const end = (settle: () => void) => {
+      for (const timer of timers) {
+        clearTimeout(timer);
+      }
+      signal?.removeEventListener('abort', onAbort);
+      child.stdout.destroy();
+      settle();
+    };
+    const stop = (problem: string) => {
+      child.kill('SIGKILL');
+      end(() => reject(new Error(problem)));
+    };
+    const onAbort = () => stop('was stopped');
+    const late = `has not answered within ${helperMilliseconds / 1000} s`;
+    const timers = [setTimeout(stop, helperMilliseconds, late)];
+    signal?.addEventListener('abort', onAbort, { once: true });
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+      if (stdout.length > longestAnswer) {
+        stop('answers without an end');
+      }
+    });
+    child.on('error', (error) => end(() => reject(error)));
+    const finish = (code: number | null) => end(() => resolve({ code, stdout }));
+    child.on('exit', (code) => timers.push(setTimeout(finish, lastWords, code)));
+    child.on('close', finish);
+    child.stdin.on('error', () => undefined); // it may end without reading
+    child.stdin.end(input);
+    if (signal?.aborted) {
+      onAbort();
+    }
+  });
 }

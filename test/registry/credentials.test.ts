@@ -89,6 +89,10 @@ case "$server" in
   h) echo '{"ServerURL":"h","Username":"u","Secret":"s"}' ;;
   t) echo '{"ServerURL":"t","Username":"<token>","Secret":"identity"}' ;;
   broken) echo nonsense ;;
+  null) echo null ;;
+  empty) echo '{"Username":"","Secret":""}' ;;
+  endless) exec yes ;;
+  daemon) sleep 10 & echo '{"Username":"u","Secret":"s"}' ;;
   *) echo "credentials not found in native keychain"; exit 1 ;;
 esac
 `;
@@ -109,11 +113,27 @@ esac
       expect(await ask({ credsStore: 'fake' }, 'h')).toEqual(wanted);
       expect(await ask({ credsStore: 'fake' }, 't')).toEqual({ identityToken: 'identity' });
       expect(await ask({ credsStore: 'fake' }, 'unknown')).toBeUndefined();
+      expect(await ask({ credsStore: 'fake' }, 'empty')).toBeUndefined();
+    });
+
+    it('that leaves a child behind is not waited for any longer', async () => {
+      const started = performance.now();
+      expect(await ask({ credsStore: 'fake' }, 'daemon')).toEqual({ username: 'u', password: 's' });
+      expect(performance.now() - started).toBeLessThan(5000);
+    });
+
+    it('that is not there keeps no process alive', async () => {
+      const timers = () => process.getActiveResourcesInfo().filter((one) => one === 'Timeout');
+      const before = timers().length;
+      await expect(ask({ credsStore: 'absent' }, 'h')).rejects.toThrow('not on PATH');
+      expect(timers()).toHaveLength(before);
     });
 
     it('that fails is an error', async () => {
       for (const [name, host] of [
         ['fake', 'broken'],
+        ['fake', 'null'],
+        ['fake', 'endless'],
         ['absent', 'h'],
         ['../fake', 'h'],
       ] as const) {
