@@ -11,7 +11,9 @@ export interface Challenge {
 
 const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const parameter = new RegExp(`^(${token})\\s*=\\s*(?:"((?:[^"\\\\]|\\\\.)*)"|([^\\s",]+))`);
-const scheme = new RegExp(`^(${token})(?:\\s+|$)`);
+const scheme = new RegExp(`^(${token})(?=[\\s,]|$)`);
+/** What `Negotiate` and `NTLM` have in place of parameters. */
+const token68 = /^\s+[A-Za-z0-9._~+/-]+=*\s*(?=,|$)/;
 
 /** The challenges, in their order; what cannot be read ends the list. */
 export function parseChallenges(header: string | readonly string[] | undefined): Challenge[] {
@@ -34,7 +36,7 @@ function parseHeader(header: string): Challenge[] {
         break;
       }
       challenges.push({ scheme: (next[1] ?? '').toLowerCase(), parameters: {} });
-      rest = rest.slice(next[0].length);
+      rest = rest.slice(next[0].length).replace(token68, '');
     }
     rest = rest.replace(/^[\s,]+/, '');
   }

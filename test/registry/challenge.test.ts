@@ -23,6 +23,15 @@ describe('WWW-Authenticate', () => {
     ],
     ['Basic realm="a\\"b"', [{ scheme: 'basic', parameters: { realm: 'a"b' } }]],
     ['Negotiate', [{ scheme: 'negotiate', parameters: {} }]],
+    [
+      'Negotiate, NTLM TlRMTVNTUAAB==, Bearer, Basic realm="a"',
+      [
+        { scheme: 'negotiate', parameters: {} },
+        { scheme: 'ntlm', parameters: {} },
+        { scheme: 'bearer', parameters: {} },
+        { scheme: 'basic', parameters: { realm: 'a' } },
+      ],
+    ],
     ['=', []],
     ['', []],
   ])('%s', (header, expected) => {
