@@ -40,8 +40,8 @@ const maxManifestBytes = 8 * 1024 * 1024;
 const maxRedirects = 10;
 const connectTimeout = 15_000;
 const defaultStallTimeout = 30_000;
-/** Tries with a host when there is another one to ask. */
-const mirrorAttempts = 2;
+/** Tries with a host when there is another one to ask, and the longest Retry-After that is waited for then. */
+const mirrorPatience = { attempts: 2, maxRetryAfter: 1000 };
 
 const acceptManifests = [
   mediaTypes.ociIndex,
@@ -250,7 +250,7 @@ export class RegistryClient {
     }
     for (const host of able.slice(0, -1)) {
       try {
-        return await this.#askHost(host, question, mirrorAttempts);
+        return await this.#askHost(host, question, { ...this.retry, ...mirrorPatience });
       } catch (error) {
         if (question.signal?.aborted) {
           throw error;
@@ -258,10 +258,10 @@ export class RegistryClient {
         // A mirror that cannot help is no failure: the next one is asked.
       }
     }
-    return this.#askHost(last, question, this.retry.attempts);
+    return this.#askHost(last, question, this.retry);
   }
 
-  async #askHost(host: Host, question: Question, attempts: number): Promise<Answer> {
+  async #askHost(host: Host, question: Question, policy: RetryPolicy): Promise<Answer> {
     const { method, path, headers, signal } = question;
     const url = new URL(`${host.base}/${this.name.path}/${path}`);
     if (host.namespace !== undefined) {
@@ -269,7 +269,7 @@ export class RegistryClient {
     }
     const absent = path.startsWith('manifests/') ? 'ERR_IMAGE_NOT_FOUND' : 'ERR_BLOB_NOT_FOUND';
     const what = `${url.host}/${this.name.path}: ${path.replace('/', ' ')}`;
-    return withRetries({ ...this.retry, attempts }, signal, async () => {
+    return withRetries(policy, signal, async () => {
       for (let tries = 0; ; tries++) {
         const authorization = await host.authorizer.header(signal);
         const own = { ...host.headers, ...(authorization !== undefined && { authorization }) };

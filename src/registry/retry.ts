@@ -54,9 +54,11 @@ export async function pauseOrThrow(
   if (retryAfter !== undefined && retryAfter > policy.maxRetryAfter) {
     throw error;
   }
-  const backoff = Math.min(policy.baseDelay * 2 ** (failures - 1), policy.maxDelay);
+  const longest = Math.min(policy.baseDelay * 2 ** (failures - 1), policy.maxDelay);
   // Half of it at random: those who failed together shall not come back together.
-  const delay = retryAfter ?? backoff * (0.5 + Math.random() / 2);
+  const backoff = longest * (0.5 + Math.random() / 2);
+  // No less: a registry may say 0, or a time that has passed by our clock, and use up all tries at once.
+  const delay = Math.max(retryAfter ?? 0, backoff);
   try {
     await sleep(delay, undefined, signal === undefined ? {} : { signal });
   } catch (cause) {
