@@ -31,7 +31,8 @@ export function fromTransport(caught: unknown, url: URL): UnpackError | Transien
   const where = url.host;
   const message = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
   const make = (ours: UnpackErrorCode, text: string) => new UnpackError(ours, text, { cause });
-  if (cause instanceof Error && cause.name === 'AbortError') {
+  // undici has an AbortError of its own, for a proxy that opens no tunnel.
+  if (cause instanceof Error && cause.name === 'AbortError' && code !== 'UND_ERR_ABORTED') {
     return make('ERR_ABORTED', 'cancelled');
   }
   if (certificateCodes.test(code)) {

@@ -9,6 +9,7 @@ import { UnpackError } from '../errors.js';
 import { ResponseBody } from './body.js';
 import { fromTransport } from './failure.js';
 import { receiveIntoOneBuffer } from './one-buffer.js';
+import { isExcepted, type Proxies, proxiesOf } from './proxies.js';
 
 /** How to speak TLS with a host. */
 export interface TlsOptions {
@@ -50,11 +51,15 @@ const maxMessageBytes = 64 * 1024;
 
 export class Transport {
   readonly #timeouts: Timeouts;
+  readonly #proxies: Proxies;
   /** By what is said of TLS; those without TLS need nothing of it. */
-  readonly #agents = new Map<TlsOptions | 'plain', Dispatcher>();
+  readonly #direct = new Map<TlsOptions | 'plain', Dispatcher>();
+  readonly #proxied = new Map<TlsOptions | 'plain', Dispatcher>();
 
+  /** @throws UnpackError where the environment names a proxy that is none */
   constructor(timeouts: Timeouts) {
     this.#timeouts = timeouts;
+    this.#proxies = proxiesOf(process.env);
   }
 
   /** @throws UnpackError, TransientFailure */
@@ -72,20 +77,24 @@ export class Transport {
 
   /** Closes all connections; what is under way fails. */
   async close(): Promise<void> {
-    const agents = [...this.#agents.values()];
-    this.#agents.clear();
+    const agents = [...this.#direct.values(), ...this.#proxied.values()];
+    this.#direct.clear();
+    this.#proxied.clear();
     await Promise.all(agents.map((agent) => agent.destroy()));
   }
 
   #agentFor(url: URL, tls: TlsOptions): Dispatcher {
     const key = url.protocol === 'https:' ? tls : 'plain';
-    let agent = this.#agents.get(key);
+    const proxies = this.#proxies;
+    const isProxied =
+      proxies.httpProxy + proxies.httpsProxy !== '' && !isExcepted(url.hostname, proxies.noProxy);
+    const agents = isProxied ? this.#proxied : this.#direct;
+    let agent = agents.get(key);
     if (agent === undefined) {
       const { connect, stall } = this.#timeouts;
       const secure = { ...(key !== 'plain' && secureOptions(key, url)), timeout: connect };
       const options = { connect: secure, headersTimeout: stall, bodyTimeout: stall };
-      const proxies = proxiesOf(process.env);
-      if (proxies.httpProxy === '' && proxies.httpsProxy === '') {
+      if (!isProxied) {
         const onread = receiveIntoOneBuffer();
         agent = new (loadAgent())({ ...options, connect: { ...secure, onread } as typeof secure });
       } else {
@@ -98,7 +107,7 @@ export class Transport {
           proxyTunnel: false,
         });
       }
-      this.#agents.set(key, agent);
+      agents.set(key, agent);
     }
     return agent;
   }
@@ -207,16 +216,6 @@ function secureOptions({ ca, client, skipVerify }: TlsOptions, url: URL): Record
   } catch (error) {
     throw fromTransport(error, url);
   }
-}
-
-/** Variables in lower case come first; one that is empty does not count. */
-function proxiesOf(env: NodeJS.ProcessEnv) {
-  const get = (name: string) => env[name.toLowerCase()] || env[name] || '';
-  return {
-    httpProxy: get('HTTP_PROXY') || get('ALL_PROXY'),
-    httpsProxy: get('HTTPS_PROXY') || get('ALL_PROXY'),
-    noProxy: get('NO_PROXY'),
-  };
 }
 
 /** Authorities of the environment, which a list of one's own would hide from Node. */

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingHttpHeaders, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Store } from '../../src/index.js';
 import { digestOf, mediaTypes } from '../../src/oci/index.js';
 import { runCommand } from '../support/command.js';
@@ -303,6 +303,10 @@ describe.skipIf(cannot !== undefined)(`access${cannot ? ` (skipped: ${cannot})` 
         expect(mirror.seen.every(({ headers }) => headers.authorization === undefined)).toBe(true);
         expect(fixture.proxy.seen.length).toBeGreaterThan(0);
       }
+      mirror.reset();
+      mirror.decide = () => ({ status: 429, headers: { 'retry-after': '2' } });
+      await withStore((store) => store.pull(reference, { ...options, unpack: false }));
+      expect(mirror.seen.every(({ count }) => count === 0)).toBe(true); // nobody waited for it
     });
   });
 
@@ -329,6 +333,23 @@ describe.skipIf(cannot !== undefined)(`access${cannot ? ` (skipped: ${cannot})` 
       proxy.close();
     });
 
+    it('that opens no tunnel is told from a cancelled call', async () => {
+      const shut = createServer().on('connect', (_, socket) =>
+        socket.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n'),
+      );
+      await new Promise<void>((resolve) => shut.listen(0, '127.0.0.1', resolve));
+      vi.stubEnv('https_proxy', `127.0.0.1:${(shut.address() as AddressInfo).port}`);
+      try {
+        const options = { plainHttp: false };
+        await withStore((store) =>
+          fails(store, fixture.reference, options, 'ERR_REGISTRY_UNREACHABLE', '407'),
+        );
+      } finally {
+        vi.unstubAllEnvs();
+        shut.close();
+      }
+    });
+
     it('is used, unless $NO_PROXY says otherwise', async () => {
       await withStore(async (store) => {
         const args = ['pull', '--plain-http', '--platform', platform, '--root', store.root];
@@ -338,9 +359,12 @@ describe.skipIf(cannot !== undefined)(`access${cannot ? ` (skipped: ${cannot})` 
         expect(passed.length).toBeGreaterThan(5);
         expect(passed[0]?.url).toContain(`${fixture.proxy.url}/v2/test/image/manifests/`);
         passed.length = 0;
-        const direct = { ...env, NO_PROXY: 'x.example,127.0.0.1' };
-        await runCommand([...args, fixture.reference], { env: direct });
-        expect(passed).toEqual([]);
+        for (const exception of ['x.example,127.0.0.1', '127.0.0.0/8']) {
+          const direct = { ...env, NO_PROXY: exception };
+          const run = await runCommand([...args, fixture.reference], { env: direct });
+          expect(run).toMatchObject({ code: 0 });
+          expect(passed).toEqual([]);
+        }
       });
     });
   });
