@@ -40,7 +40,8 @@ export const defaultHostsDirectories: readonly string[] = [
 /**
  * The hosts for `domain`, the one to ask first in front.
  *
- * @throws UnpackError `ERR_INVALID_HOSTS` for a hosts.toml that cannot be read
+ * @throws UnpackError `ERR_INVALID_HOSTS` for a hosts.toml that cannot be read; `ERR_INVALID_REFERENCE` for a domain that
+ *   no host can have
  */
 export async function hostsFor(
   domain: string,
@@ -53,6 +54,11 @@ export async function hostsFor(
     headers: {},
     tls: { ca },
   };
+  // Names may say more than URLs: a port beyond 65,535, an address with 256 in it.
+  if (!URL.canParse(own.base)) {
+    const problem = 'is not a host name or address, with a port or without';
+    throw new UnpackError('ERR_INVALID_REFERENCE', `${JSON.stringify(domain)} ${problem}`);
+  }
   const names = directoriesOf(domain);
   const found = await Promise.all(hostsDirectories.map((root) => present(root, names)));
   for (const [index, root] of hostsDirectories.entries()) {

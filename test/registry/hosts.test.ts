@@ -28,6 +28,12 @@ describe('hosts', () => {
     ]);
   });
 
+  it.each(['h.example:65536', '256.1.1.1', '[:::]'])('none of %s', async (domain) => {
+    await expect(hostsFor(domain, { hostsDirectories: [] })).rejects.toMatchObject({
+      code: 'ERR_INVALID_REFERENCE',
+    });
+  });
+
   it('mirrors in their order, then the server', async () => {
     const found = await hosts('docker.io', {
       'docker.io/hosts.toml': `
