@@ -2,7 +2,7 @@
 // what an answer means (github.com/opencontainers/distribution-spec, "Pull").
 
 import { UnpackError } from '../errors.js';
-import { type ImageName, isDigest, mediaTypes } from '../oci/index.js';
+import { type ImageName, isDigest, mediaKind, mediaTypes, schema1Error } from '../oci/index.js';
 import { Authorizer } from './authorizer.js';
 import { type Credentials, findCredentials } from './credentials.js';
 import { fromTransport, TransientFailure } from './failure.js';
@@ -171,6 +171,10 @@ export class RegistryClient {
         signal,
       });
       const bytes = await this.#readDocument(answer, `manifest ${reference}`);
+      const mediaType = mediaTypeOf(answer) ?? '';
+      if (mediaKind(mediaType) === 'schema1') {
+        throw schema1Error(`manifest ${reference}`); // its digest is that of a part of it
+      }
       checkContentDigest(answer, undefined);
       const said = headerOf(answer, 'docker-content-digest');
       const wanted = isDigest(reference) ? reference : said;
@@ -180,7 +184,7 @@ export class RegistryClient {
           throw mismatch(answer, expected, digest);
         }
       }
-      return { digest, mediaType: mediaTypeOf(answer) ?? '', bytes };
+      return { digest, mediaType, bytes };
     });
   }
 
@@ -358,6 +362,7 @@ export class RegistryClient {
       case 404:
         throw new UnpackError(absent, `${what}: is not in the registry${detail}`);
       case 405:
+      case 501:
         throw new UnpackError('ERR_REGISTRY', text, { cause: methodNotAllowed });
       case 416:
         throw new UnpackError('ERR_SIZE_MISMATCH', `${what}: is shorter than its descriptor says`);
