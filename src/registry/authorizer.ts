@@ -5,6 +5,7 @@ import { UnpackError } from '../errors.js';
 import { type Challenge, parseChallenges } from './challenge.js';
 import type { Credentials } from './credentials.js';
 import { TransientFailure } from './failure.js';
+import { follow } from './redirects.js';
 import {
   type Answer,
   type Headers,
@@ -108,42 +109,34 @@ export class Authorizer {
 
   async #fetchToken(credentials: Credentials | undefined, signal: AbortSignal | undefined) {
     const { transport, tls, origin, scope } = this.#options;
-    const { realm = '', service, scope: asked } = this.#challenge?.parameters ?? {};
+    const { realm = '', service, scope: said } = this.#challenge?.parameters ?? {};
+    const asked = said || scope;
     const url = this.#realmURL(realm, credentials !== undefined);
     const fields = new URLSearchParams();
     if (service !== undefined) {
       fields.set('service', service);
     }
-    for (const one of (asked ?? scope).split(' ').filter((part) => part !== '')) {
+    for (const one of asked.split(' ').filter((part) => part !== '')) {
       fields.append('scope', one);
     }
     const oauth = credentials !== undefined && 'identityToken' in credentials;
-    let body: string | undefined;
-    const headers: Record<string, string> = {};
+    const request = { url, tls: url.origin === origin ? tls : this.#foreignTls, signal };
     if (oauth) {
-      fields.set('scope', asked ?? scope);
+      fields.set('scope', asked);
       fields.set('grant_type', 'refresh_token');
       fields.set('refresh_token', credentials.identityToken);
       fields.set('client_id', 'oci-unpack');
-      body = fields.toString();
-      headers['content-type'] = 'application/x-www-form-urlencoded';
-    } else {
-      for (const [name, value] of fields) {
-        url.searchParams.append(name, value);
-      }
-      if (credentials !== undefined && 'username' in credentials) {
-        headers.authorization = basic(credentials);
-      }
+      const body = fields.toString();
+      const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+      return readToken(await transport.exchange({ ...request, method: 'POST', headers, body }));
     }
-    const answer = await transport.exchange({
-      method: oauth ? 'POST' : 'GET',
-      url,
-      headers,
-      body,
-      tls: url.origin === origin ? tls : this.#foreignTls,
-      signal,
-    });
-    return readToken(answer);
+    for (const [name, value] of fields) {
+      url.searchParams.append(name, value);
+    }
+    const isNamed = credentials !== undefined && 'username' in credentials;
+    const own: Record<string, string> = isNamed ? { authorization: basic(credentials) } : {};
+    const get = { ...request, method: 'GET' } as const;
+    return readToken(await follow(transport, get, own, this.#foreignTls));
   }
 
   /** The realm as a URL. The registry's word is taken for where to go, but a secret goes nowhere in the clear. */
@@ -185,7 +178,7 @@ async function readToken(answer: Answer): Promise<{ header: string; expires: num
   } catch {
     throw new UnpackError('ERR_REGISTRY_AUTH', `${where}: did not answer in JSON`);
   }
-  const token = json?.token ?? json?.access_token;
+  const token = json?.token || json?.access_token;
   if (typeof token !== 'string' || token === '' || /[^\x21-\x7e]/.test(token)) {
     throw new UnpackError('ERR_REGISTRY_AUTH', `${where}: has no token in its answer`);
   }

@@ -5,8 +5,9 @@ import { UnpackError } from '../errors.js';
 import { type ImageName, isDigest, mediaKind, mediaTypes, schema1Error } from '../oci/index.js';
 import { Authorizer } from './authorizer.js';
 import { type Credentials, findCredentials } from './credentials.js';
-import { fromTransport, TransientFailure } from './failure.js';
+import { fromTransport, TransientFailure, unexpected } from './failure.js';
 import { type Capability, type HostOptions, hostsFor, type RegistryHost } from './hosts.js';
+import { follow } from './redirects.js';
 import { defaultRetryPolicy, parseRetryAfter, type RetryPolicy, withRetries } from './retry.js';
 import {
   type Answer,
@@ -37,7 +38,6 @@ export interface FetchedManifest {
 
 /** A manifest is at most this long, in bytes; twice what the distribution-spec asks of registries. */
 const maxManifestBytes = 8 * 1024 * 1024;
-const maxRedirects = 10;
 const connectTimeout = 15_000;
 const defaultStallTimeout = 30_000;
 /** Tries with a host when there is another one to ask, and the longest Retry-After that is waited for then. */
@@ -231,8 +231,9 @@ export class RegistryClient {
   ): Promise<Answer> {
     const headers: Record<string, string> =
       range === undefined ? {} : { range: `bytes=${range.from}-${range.to ?? ''}` };
-    return this.#follow({ url, method: 'GET', headers, signal }, undefined, undefined).then(
-      (answer) => this.#judge(answer, `blob ${url.href}`, 'ERR_BLOB_NOT_FOUND'),
+    const request = { url, method: 'GET', headers, tls: this.#plainTls, signal } as const;
+    return follow(this.#transport, request, {}, this.#plainTls).then((answer) =>
+      this.#judge(answer, `blob ${url.href}`, 'ERR_BLOB_NOT_FOUND'),
     );
   }
 
@@ -277,8 +278,8 @@ export class RegistryClient {
       for (let tries = 0; ; tries++) {
         const authorization = await host.authorizer.header(signal);
         const own = { ...host.headers, ...(authorization !== undefined && { authorization }) };
-        const request = { url, method, headers: headers ?? {}, signal };
-        const answer = await this.#follow(request, host, own);
+        const request = { url, method, headers: headers ?? {}, tls: host.tls, signal };
+        const answer = await follow(this.#transport, request, own, this.#plainTls);
         const atHome = answer.url.origin === url.origin;
         if (answer.status === 401 && atHome && tries < 2) {
           answer.body.discard();
@@ -290,48 +291,6 @@ export class RegistryClient {
         return this.#judge(answer, what, absent);
       }
     });
-  }
-
-  /**
-   * Follows redirects. `own`, which may hold secrets, goes to the host itself and never to another origin, nor back to
-   * it from there.
-   */
-  async #follow(
-    request: {
-      url: URL;
-      method: 'GET' | 'HEAD';
-      headers: Record<string, string>;
-      signal?: AbortSignal | undefined;
-    },
-    host: Host | undefined,
-    own: Record<string, string> | undefined,
-  ): Promise<Answer> {
-    let { url } = request;
-    let secrets = own;
-    let tls = host?.tls ?? this.#plainTls;
-    for (let redirects = 0; ; redirects++) {
-      const answer = await this.#transport.exchange({
-        method: request.method,
-        url,
-        headers: { ...request.headers, ...secrets },
-        tls,
-        signal: request.signal,
-      });
-      const location = headerOf(answer, 'location');
-      if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) {
-        return answer;
-      }
-      answer.body.discard();
-      if (redirects === maxRedirects) {
-        throw unexpected(url.host, `redirects more than ${maxRedirects} times`);
-      }
-      const next = redirectTarget(url, location);
-      if (next.origin !== url.origin) {
-        secrets = undefined;
-        tls = this.#plainTls;
-      }
-      url = next;
-    }
   }
 
   /** A good answer, or the error that another is. */
@@ -420,28 +379,9 @@ function mediaTypeOf(answer: Answer): string | undefined {
   return vague.includes(type) ? undefined : type;
 }
 
-function redirectTarget(from: URL, location: string): URL {
-  let url: URL;
-  try {
-    url = new URL(location, from);
-  } catch {
-    throw unexpected(from.host, `redirects to ${JSON.stringify(location)}, which is not a URL`);
-  }
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && from.protocol === 'http:')) {
-    throw unexpected(from.host, `redirects to ${url.origin}, away from TLS`);
-  }
-  url.username = '';
-  url.password = '';
-  return url;
-}
-
 function denied(what: string, status: number, detail: string): UnpackError {
   const text = detail === '' || detail.startsWith(':') ? detail : `: ${detail}`;
   return new UnpackError('ERR_REGISTRY_AUTH', `${what}: access denied (${status})${text}`);
-}
-
-function unexpected(host: string, problem: string): UnpackError {
-  return new UnpackError('ERR_REGISTRY', `${host}: ${problem}`);
 }
 
 /** What the registry says in its JSON of errors, shortened. */

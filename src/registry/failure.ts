@@ -47,6 +47,11 @@ export function fromTransport(caught: unknown, url: URL): UnpackError | Transien
   return new TransientFailure(make('ERR_REGISTRY_UNREACHABLE', `${where}: ${message}`));
 }
 
+/** An answer that makes no sense, of whatever kind. */
+export function unexpected(host: string, problem: string): UnpackError {
+  return new UnpackError('ERR_REGISTRY', `${host}: ${problem}`);
+}
+
 /** Connecting to several addresses fails with all their errors in one. */
 function rootCause(caught: unknown): unknown {
   const { errors, cause, code } = (caught ?? {}) as {

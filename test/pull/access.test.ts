@@ -169,6 +169,54 @@ describe.skipIf(cannot !== undefined)(`access${cannot ? ` (skipped: ${cannot})` 
     });
   });
 
+  it('gets a token as some registries give it', async () => {
+    for (const given of ['{"token":"","access_token":"t"}', '{"token":null,"access_token":"t"}']) {
+      const scopes: (string | null)[] = [];
+      fixture.proxy.decide = ({ url, headers }) => {
+        const { pathname, searchParams } = new URL(url, fixture.proxy.url);
+        if (pathname === '/token') {
+          scopes.push(searchParams.get('scope'));
+          return { status: 200, body: given };
+        }
+        const challenge = `Bearer realm="${fixture.proxy.url}/token",scope=""`;
+        return headers.authorization === 'Bearer t'
+          ? undefined
+          : { status: 401, headers: { 'www-authenticate': challenge } };
+      };
+      await withStore((store) => store.pull(fixture.reference, { ...quick, unpack: false }));
+      expect(scopes).toEqual(['repository:test/image:pull']);
+    }
+  });
+
+  it('follows the realm elsewhere, without credentials', async () => {
+    const elsewhere = await startFaultProxy();
+    elsewhere.decide = () => ({ status: 200, body: '{"token":"t"}' });
+    const asked: (string | undefined)[] = [];
+    const say = (status: number, headers: Record<string, string>) => ({ status, headers });
+    fixture.proxy.decide = ({ url, headers }) => {
+      if (url.startsWith('/token')) {
+        asked.push(headers.authorization);
+        const location = url.startsWith('/token/here')
+          ? `${elsewhere.url}/token`
+          : url.replace('/token', '/token/here');
+        return say(307, { location });
+      }
+      const challenge = `Bearer realm="${fixture.proxy.url}/token"`;
+      return headers.authorization === 'Bearer t'
+        ? undefined
+        : say(401, { 'www-authenticate': challenge });
+    };
+    try {
+      const authFile = await authFileFor(fixture.proxy.host, elsewhere.host);
+      const options = { ...quick, authFile, unpack: false };
+      await withStore((store) => store.pull(fixture.reference, options));
+      expect(asked).toEqual([basic, basic]);
+      expect(elsewhere.seen.map(({ headers }) => headers.authorization)).toEqual([undefined]);
+    } finally {
+      await elsewhere.stop();
+    }
+  });
+
   it('sends no credentials to where it is redirected, nor to a realm without TLS', async () => {
     const elsewhere = await startFaultProxy(fixture.registry.url);
     try {
