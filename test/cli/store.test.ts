@@ -147,7 +147,9 @@ describe.skipIf(!isRoot)('the store', () => {
       expect(why).toMatchObject({ code: 0 });
       expect(why.stdout).toContain('image other');
       await run('leases', 'create', 'keep', '--hold', `overlayfs/${snapshot}`, '--expires', '1h');
-      await run('images', 'rm', 'other');
+      const half = await run('images', 'rm', 'other', 'nothing');
+      expect(half).toMatchObject({ code: 1, stdout: 'removed other\n' });
+      expect(half.stderr).toContain('ERR_STORE_NOT_FOUND');
       const dry = (await json(run('gc', '--dry-run', '--json'))) as { content: [] };
       expect(dry.content).toHaveLength(4);
       expect(await json(run('gc', '--json'))).toMatchObject({ snapshots: [] });

@@ -7,6 +7,7 @@ import { formatBytes } from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
+import { removeEach } from './record-commands.js';
 import { ago, listing, quietLines } from './tables.js';
 
 /** The command. */
@@ -81,14 +82,12 @@ function remove(context: RunContext): Command {
       'after',
       '\nExample:\n  $ oci-unpack why sha256:... ; oci-unpack content rm sha256:...',
     )
-    .action(async (digests: string[], given: StoreArguments) => {
-      await withStore(given, 'write', async (store) => {
-        for (const digest of digests) {
-          await store.content.delete(digest);
-        }
-      });
-      context.print(given, digests, () => digests.map((digest) => `removed ${digest}`));
-    });
+    .action((digests: string[], given: StoreArguments) =>
+      removeEach(context, given, digests, async (store, digest) => {
+        await store.content.delete(digest);
+        return { shown: digest, name: digest };
+      }),
+    );
 }
 
 function ingests(context: RunContext): Command {

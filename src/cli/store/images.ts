@@ -7,6 +7,7 @@ import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { unpackStoredCommand } from './import.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
+import { removeEach } from './record-commands.js';
 import { ago, listing, quietLines } from './tables.js';
 
 /** The command. */
@@ -79,12 +80,12 @@ function remove(context: RunContext): Command {
     .description("take names away; 'gc' frees what only they needed")
     .argument('<image...>', 'names, or beginnings of digests')
     .addHelpText('after', '\nExample:\n  $ oci-unpack images rm debian:latest && oci-unpack gc')
-    .action(async (names: string[], given: StoreArguments) => {
-      const removed = await withStore(given, 'write', (store) =>
-        names.map((name) => store.images.remove(name)),
-      );
-      context.print(given, removed, () => removed.map(({ name }) => `removed ${printable(name)}`));
-    });
+    .action((names: string[], given: StoreArguments) =>
+      removeEach(context, given, names, async (store, text) => {
+        const image = store.images.remove(text);
+        return { shown: image, name: image.name };
+      }),
+    );
 }
 
 function infoLines({ style, columns }: RunContext, info: StoredImageInfo): string[] {

@@ -1,7 +1,8 @@
-// The sub-commands that every kind of record has alike: `ls` and `rm`.
+// The sub-commands that the kinds of record have alike: `ls` and `rm`.
 
 import { Command } from 'commander';
 import type { Store } from '../../index.js';
+import { printable } from '../../text.js';
 import type { RunContext } from '../run-context.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
 import { quietLines } from './tables.js';
@@ -48,12 +49,43 @@ export function removeCommand<T extends { id: string }>(
     .description(kind.removal)
     .argument('<id...>', `of ${kind.name}`)
     .addHelpText('after', `\nExample:\n  $ oci-unpack ${kind.name} rm ${kind.example}`)
-    .action(async (ids: string[], given: StoreArguments) => {
-      await withStore(given, 'write', async (store) => {
-        for (const id of ids) {
-          await kind.remove(store, id);
-        }
-      });
-      context.print(given, ids, () => ids.map((id) => `removed ${id}`));
+    .action((ids: string[], given: StoreArguments) =>
+      removeEach(context, given, ids, async (store, id) => {
+        await kind.remove(store, id);
+        return { shown: id, name: id };
+      }),
+    );
+}
+
+/**
+ * Removes one after the other until one fails, and prints what is gone, then too.
+ *
+ * @param remove what is shown of it with `--json`, and its name
+ */
+export async function removeEach(
+  context: RunContext,
+  given: StoreArguments,
+  texts: readonly string[],
+  remove: (store: Store, text: string) => Promise<{ shown: unknown; name: string }>,
+): Promise<void> {
+  const removed: { shown: unknown; name: string }[] = [];
+  const print = () =>
+    context.print(
+      given,
+      removed.map(({ shown }) => shown),
+      () => removed.map(({ name }) => `removed ${printable(name)}`),
+    );
+  try {
+    await withStore(given, 'write', async (store) => {
+      for (const text of texts) {
+        removed.push(await remove(store, text));
+      }
     });
+  } catch (error) {
+    if (removed.length > 0 && !given.json) {
+      print(); // with --json the failure is the one document
+    }
+    throw error;
+  }
+  print();
 }

@@ -7,6 +7,7 @@ import { formatBytes, formatCount, printable, shellWord, truncate } from '../../
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
+import { removeEach } from './record-commands.js';
 import { listing, quietLines, shortKey } from './tables.js';
 
 /** The command. */
@@ -170,18 +171,13 @@ function remove(context: RunContext): Command {
     .description('remove snapshots that nothing lies on')
     .argument('<key...>', 'of snapshots')
     .addHelpText('after', '\nExample:\n  $ oci-unpack snapshots rm default/web')
-    .action(async (keys: string[], given: StoreArguments) => {
-      const removed = await withStore(given, 'write', async (store) => {
-        const done: string[] = [];
-        for (const key of keys) {
-          const found = await keyOf(store, key);
-          await store.snapshots.remove(found);
-          done.push(found);
-        }
-        return done;
-      });
-      context.print(given, removed, () => removed.map((key) => `removed ${printable(key)}`));
-    });
+    .action((keys: string[], given: StoreArguments) =>
+      removeEach(context, given, keys, async (store, text) => {
+        const key = await keyOf(store, text);
+        await store.snapshots.remove(key);
+        return { shown: key, name: key };
+      }),
+    );
 }
 
 function diff(context: RunContext): Command {
