@@ -310,7 +310,7 @@ export class RegistryClient {
       const wait = after === undefined ? '' : `, wait ${Math.ceil(after / 1000)} s`;
       throw new TransientFailure(new UnpackError('ERR_RATE_LIMITED', `${text}${wait}`), after);
     }
-    if (status >= 500 && status !== 501) {
+    if (status === 408 || (status >= 500 && status !== 501)) {
       const after = parseRetryAfter(headerOf(answer, 'retry-after'));
       throw new TransientFailure(new UnpackError('ERR_REGISTRY', text), after);
     }
@@ -374,7 +374,7 @@ function mismatch(answer: Answer, wanted: string, found: string): UnpackError {
 
 /** Without parameters; undefined where it says nothing about what the content is. */
 function mediaTypeOf(answer: Answer): string | undefined {
-  const type = headerOf(answer, 'content-type')?.split(';', 1)[0]?.trim() ?? '';
+  const type = headerOf(answer, 'content-type')?.split(';', 1)[0]?.trim().toLowerCase() ?? '';
   const vague = ['', 'text/plain', 'application/json', 'application/octet-stream'];
   return vague.includes(type) ? undefined : type;
 }

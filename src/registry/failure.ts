@@ -2,7 +2,7 @@
 
 import { UnpackError, type UnpackErrorCode } from '../errors.js';
 
-/** A failure that may pass: the connection, 429, 5xx. `error` is what it becomes when it does not. */
+/** A failure that may pass: the connection, 408, 429, 5xx. `error` is what it becomes when it does not. */
 export class TransientFailure extends Error {
   readonly error: UnpackError;
   /** Milliseconds that the registry asks to wait (Retry-After). */

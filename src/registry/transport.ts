@@ -1,6 +1,7 @@
 // One HTTP request and its answer: connections, TLS, proxies of the environment, timeouts. Knows no redirects, no
 // credentials, no registry.
 
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createSecureContext, rootCertificates, type SecureContextOptions } from 'node:tls';
@@ -200,6 +201,9 @@ export function headerOf(answer: { headers: Headers }, name: string): string | u
 function secureOptions({ ca, client, skipVerify }: TlsOptions, url: URL): Record<string, unknown> {
   const own: SecureContextOptions = {};
   if (ca !== undefined && ca.length > 0) {
+    for (const text of ca) {
+      checkAuthorities(text, url);
+    }
     own.ca = [...rootCertificates, ...extraAuthorities(), ...ca];
   } else if (process.env.SSL_CERT_FILE) {
     own.ca = [...rootCertificates, ...extraAuthorities()];
@@ -211,10 +215,29 @@ function secureOptions({ ca, client, skipVerify }: TlsOptions, url: URL): Record
   try {
     return {
       ...(Object.keys(own).length > 0 && { secureContext: createSecureContext(own) }),
-      ...(skipVerify && { rejectUnauthorized: false }),
+      // Also where NODE_TLS_REJECT_UNAUTHORIZED is 0: that is said for other connections than to registries.
+      rejectUnauthorized: !skipVerify,
     };
   } catch (error) {
     throw fromTransport(error, url);
+  }
+}
+
+/** OpenSSL passes over what it cannot read, and the server's certificate would be blamed. */
+function checkAuthorities(text: string, url: URL): void {
+  const certificates =
+    text.match(/-----BEGIN [^-]*CERTIFICATE-----[^-]*-----END [^-]*-----/g) ?? [];
+  try {
+    for (const certificate of certificates) {
+      new X509Certificate(certificate);
+    }
+  } catch {
+    certificates.length = 0;
+  }
+  if (certificates.length === 0) {
+    const shown = JSON.stringify(text.trim().slice(0, 60));
+    const problem = `what was given as the certificate of an authority is none in PEM: ${shown}`;
+    throw new UnpackError('ERR_INVALID_ARGUMENT', `${url.host}: ${problem}`);
   }
 }
 

@@ -55,7 +55,14 @@ describe.skipIf(cannot !== undefined)(`access${cannot ? ` (skipped: ${cannot})` 
       await withStore(async (store) => {
         const tls = { plainHttp: false, ca: [registry.ca] };
         const none = await authFileFor('elsewhere.example');
-        await fails(store, reference, { plainHttp: false }, 'ERR_TLS');
+        process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+        try {
+          await fails(store, reference, { plainHttp: false }, 'ERR_TLS');
+        } finally {
+          delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+        }
+        const damaged = registry.ca.replace(/^M/m, '');
+        await fails(store, reference, { ...tls, ca: [damaged] }, 'ERR_INVALID_ARGUMENT', 'PEM');
         await fails(store, reference, { plainHttp: true }, 'ERR_REGISTRY', '400');
         await fails(store, reference, { ...tls, authFile: none }, 'ERR_REGISTRY_AUTH');
         const wrong = { username: 'tester', password: 'wrong' };
