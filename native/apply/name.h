@@ -1,6 +1,7 @@
 // A name of the tree as the system calls want it: ended by a NUL, on the stack.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -8,15 +9,17 @@ namespace ociunpack {
 
 class CName {
  public:
-  // SAFETY: names of the tree have at most 255 bytes and no NUL (the planner refuses others).
+  // SAFETY: names of the tree have no NUL and at most NAME_MAX bytes (the planner refuses others);
+  // a longer one, if there ever were, is cut to a length that every system call refuses.
   explicit CName(std::string_view name) {
-    std::memcpy(bytes_, name.data(), name.size());
-    bytes_[name.size()] = '\0';
+    const size_t size = std::min(name.size(), sizeof bytes_ - 1);
+    std::memcpy(bytes_, name.data(), size);
+    bytes_[size] = '\0';
   }
   const char* c_str() const { return bytes_; }
 
  private:
-  char bytes_[256];
+  char bytes_[257];
 };
 
 }  // namespace ociunpack

@@ -7,8 +7,7 @@
 namespace ociunpack {
 namespace {
 
-// Linux's NAME_MAX, and PATH_MAX - 1 for the target of a symlink (symlink(2)).
-constexpr size_t kMaxNameBytes = 255;
+// Linux's PATH_MAX - 1, for the target of a symlink (symlink(2)).
 constexpr size_t kMaxTargetBytes = 4095;
 // makedev(3): 12 bits of major and 20 of minor number.
 constexpr uint32_t kMaxMajor = 0xFFF;
@@ -67,18 +66,25 @@ Status Planner::clean(const Entry& entry, std::string_view path,
       components->pop_back();
       continue;
     }
-    if (name.size() > kMaxNameBytes) {
-      return refuse(entry, "a component of the name is longer than 255 bytes");
-    }
-    if (components->size() >= options_.limits.max_path_depth) {
-      return refuse(entry,
-                    "the name has more than " + std::to_string(options_.limits.max_path_depth) +
-                        " components (limit maxPathDepth)",
-                    Code::ERR_LIMIT_EXCEEDED);
-    }
+    const auto error = beyond_limits(std::string(entry.path), name, components->size() + 1);
+    if (error) return *error;
     components->push_back(name);
   }
   return {};
+}
+
+std::optional<Error> Planner::beyond_limits(const std::string& path, std::string_view component,
+                                            size_t depth) const {
+  if (component.size() > kMaxNameBytes) {
+    return input_error(Code::ERR_INVALID_ENTRY, "tar entry", path,
+                       "a component of the name is longer than 255 bytes");
+  }
+  if (depth > options_.limits.max_path_depth) {
+    return input_error(Code::ERR_LIMIT_EXCEEDED, "tar entry", path,
+                       "the name has more than " + std::to_string(options_.limits.max_path_depth) +
+                           " components (limit maxPathDepth)");
+  }
+  return std::nullopt;
 }
 
 Result<const PlanStep*> Planner::add(const Entry& entry) {
@@ -232,6 +238,11 @@ Status Planner::walk(const Entry& entry, const std::vector<std::string_view>& co
       OCIUNPACK_ASSIGN(const bool followed,
                        follow_lower(entry, name, purpose, &symlinks, &pending));
       if (followed) continue;
+    }
+    // A symlink's target may have components that no entry's name could have, and more of them.
+    if (auto error = beyond_limits(std::string(entry.path), name, places_.size() + 1)) {
+      if (options_.lower_unknown) doubt_ = error;
+      return *std::move(error);
     }
     places_.push_back({found, name});
   }

@@ -112,6 +112,9 @@ class Planner {
   const std::optional<Error>& doubt() const { return doubt_; }
   // The aufs pseudo directory `.wh..wh.plnk`, kept while the layer is applied; kNoNode without one.
   NodeId plink_directory() const { return plink_directory_; }
+  // Why `component`, the depth-th of `path`, may not be made, if it may not.
+  std::optional<Error> beyond_limits(const std::string& path, std::string_view component,
+                                     size_t depth) const;
   std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
 
   // Takes the subtree away (a whole subtree for a directory); repoints inodes that live on

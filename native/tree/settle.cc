@@ -91,6 +91,10 @@ Status Settler::resolve_marks() {
         plan_.notes.push_back({"symlink-parent", mark_path(mark),
                                "followed the lower layers' symlinks to " + join(walk.path)});
         resolved.directory = std::move(walk.path);
+        for (size_t i = 0; i < resolved.directory.size(); ++i) {
+          auto error = planner_->beyond_limits(mark_path(mark), resolved.directory[i], i + 1);
+          if (error) return *std::move(error);
+        }
       }
     }
     marks_.push_back(std::move(resolved));

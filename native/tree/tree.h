@@ -22,6 +22,9 @@ inline constexpr NodeId kRootNode = 0;
 inline constexpr NodeId kNoNode = UINT32_MAX;
 inline constexpr InodeId kNoInode = UINT32_MAX;
 
+// Linux's NAME_MAX: no name that is given to a path is longer.
+inline constexpr size_t kMaxNameBytes = 255;
+
 // "Never": a path that has always merged with the lower layers.
 inline constexpr uint64_t kNeverCut = UINT64_MAX;
 

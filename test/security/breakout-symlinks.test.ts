@@ -3,7 +3,7 @@
 
 import { describe } from 'vitest';
 import { hostile } from '../support/hostile.js';
-import { dir, file, hardlink, symlink } from '../support/tar-builder.js';
+import { dir, file, hardlink, symlink, whiteout } from '../support/tar-builder.js';
 
 describe('symlinks out of the root', () => {
   hostile('an absolute symlink to a directory outside, and a file through it', {
@@ -121,6 +121,22 @@ describe('symlinks out of the root', () => {
     layers: () => [[symlink('long', `${'../'.repeat(1000)}victim`), file('long/owned')]],
     contains: ['victim/owned 0'],
   });
+
+  for (const length of [256, 257, 4095]) {
+    const led = symlink('s', 'n'.repeat(length));
+    hostile(`a symlink to a name of ${length} bytes, and a file below it`, {
+      layers: () => [[led, file('s/x')]],
+      refused: 'ERR_INVALID_ENTRY',
+    });
+    hostile(`the same, the symlink of ${length} bytes in a lower layer`, {
+      layers: () => [[led], [file('s/x')]],
+      refused: 'ERR_INVALID_ENTRY',
+    });
+    hostile(`a lower symlink to a name of ${length} bytes, and a whiteout below it`, {
+      layers: () => [[led], [whiteout('s/x')]],
+      refused: 'ERR_INVALID_ENTRY',
+    });
+  }
 
   hostile('a symlink that is longer than any can be', {
     layers: () => [[symlink('long', 'x'.repeat(4096))]],

@@ -49,6 +49,13 @@ limited(
 );
 
 limited(
+  'path depth through a symlink',
+  { maxPathDepth: 10 },
+  () => [symlink('s', 'a/'.repeat(9)), file('s/f')],
+  () => [symlink('s', 'a/'.repeat(11)), file('s/f')],
+);
+
+limited(
   'path bytes',
   { maxPathBytes: 500 },
   () => [file(`${`${'x'.repeat(99)}/`.repeat(4)}${'y'.repeat(100)}`)],
