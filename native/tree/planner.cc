@@ -66,7 +66,12 @@ Status Planner::clean(const Entry& entry, std::string_view path,
       components->pop_back();
       continue;
     }
-    const auto error = beyond_limits(std::string(entry.path), name, components->size() + 1);
+    // A whiteout's own name is never on disk (but with format aufs), what it hides may be as long
+    // as any.
+    const bool whiteout = name.starts_with(kWhiteoutPrefix) && !name.starts_with(kAufsPrefix);
+    const auto error = beyond_limits(std::string(entry.path),
+                                     whiteout ? name.substr(kWhiteoutPrefix.size()) : name,
+                                     components->size() + 1);
     if (error) return *error;
     components->push_back(name);
   }
@@ -153,6 +158,10 @@ Result<const PlanStep*> Planner::plan(const Entry& entry) {
 
   const std::string_view name = components_.back();
   components_.pop_back();
+  // Below `.wh..wh.plnk` no name is a whiteout's.
+  if (const auto error = beyond_limits(std::string(entry.path), name, components_.size() + 1)) {
+    return *error;
+  }
   OCIUNPACK_ASSIGN(const NodeId parent, parent_of(entry));
   // Only a name that is spelled plainly serves as a key for the next entry.
   last_parent_node_ = kNoNode;

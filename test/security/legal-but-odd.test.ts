@@ -202,6 +202,11 @@ describe('legal but odd: order and repetition', () => {
     () => [[file('a/x')], [file('a/.wh..wh..opq', 'content', { uid: 5 }), dir('a')]],
     ['a/'],
   );
+  odd(
+    'a whiteout of the longest name there is',
+    () => [[file('n'.repeat(255)), file('a')], [whiteout('n'.repeat(255))]],
+    ['a 0'],
+  );
   odd('whiteouts in the bottom layer', () => [[whiteout('a'), opaque('b'), file('c')]], [
     'b/',
     'c 0',

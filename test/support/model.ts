@@ -556,7 +556,9 @@ export function cleanPath(path: string, code: string): string[] {
       continue;
     }
     if (part !== '..') {
-      if (part.length > maxNameBytes) {
+      // What a whiteout hides may have any name; its own is on no disk.
+      const name = part.startsWith('.wh.') && !part.startsWith('.wh..wh.') ? part.slice(4) : part;
+      if (name.length > maxNameBytes) {
         throw new ModelError(code, `a component of ${part.length} bytes`);
       }
       parts.push(part);
