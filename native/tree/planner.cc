@@ -220,6 +220,7 @@ Result<bool> Planner::take_mark(const Entry& entry) {
 Status Planner::walk(const Entry& entry, const std::vector<std::string_view>& components,
                      Purpose purpose) {
   places_.clear();
+  if (purpose == Purpose::kParent) lower_symlinks_.clear();
   std::vector<std::string_view> pending(components.rbegin(), components.rend());
   int symlinks = 0;
   while (!pending.empty()) {
@@ -314,6 +315,7 @@ Result<bool> Planner::follow_lower(const Entry& entry, std::string_view name, Pu
   }
   notes_.push_back({"symlink-parent", std::string(entry.path),
                     "followed the lower layer's symlink " + full + " -> " + std::string(target)});
+  lower_symlinks_.push_back(below.found->view->tree().node(below.found->node).name);
   OCIUNPACK_TRY(follow(entry, target, symlinks, pending));
   return true;
 }
@@ -343,6 +345,10 @@ NodeId Planner::make_walked(uint64_t entry_number) {
 void Planner::place_new(NodeId id, InodeId inode, uint64_t entry_number) {
   Node& node = tree_->node(id);
   if (!tree_->present(id) && !node.in_child_list) node.cut_at = kNeverCut;  // a fresh life
+  if (std::find(lower_symlinks_.begin(), lower_symlinks_.end(), node.name) !=
+      lower_symlinks_.end()) {
+    last_parent_node_ = kNoNode;
+  }
   node.implicit = false;
   tree_->place(id, inode);
   if (tree_->inode(inode).type != NodeType::kDirectory) {

@@ -180,6 +180,9 @@ class Planner {
   // path is taken away or replaced: an ancestor may have become something else (CVE-2025-47290).
   std::string last_parent_;
   NodeId last_parent_node_ = kNoNode;
+  // The names of the lower layers' symlinks that led there: what takes the place of one of them
+  // displaces nothing of this layer, and forgets the parent all the same.
+  std::vector<std::string_view> lower_symlinks_;
 };
 
 }  // namespace ociunpack

@@ -200,6 +200,10 @@ describe('row 5: parents that are symlinks in a lower layer', () => {
       ]);
     }
   });
+  it('a directory takes the place of the symlink that led to it', async () => {
+    const layer = [dir('c/c'), file('c/x'), file('c/y')];
+    expect(await result([[symlink('c', '.')], layer])).toEqual(['c/', 'c/x 0', 'c/y 0']);
+  });
   it('directories, symlinks, hard links and devices below it follow', async () => {
     const layer = [
       dir('lib/d'),
