@@ -187,7 +187,9 @@ Result<bool> Planner::take_mark(const Entry& entry) {
     if (name.starts_with(kAufsPrefix)) {
       // aufs keeps the content of hardlinked files in /.wh..wh.plnk; it stays until the links are
       // made, and is no part of the layer then.
-      if (i == 0 && name == kPlinkName) return false;
+      if (i == 0 && name == kPlinkName && (!is_last || entry.type == EntryType::kDirectory)) {
+        return false;
+      }
       notes_.push_back({"entry-skipped", std::string(entry.path), "aufs bookkeeping, not a file"});
       return true;
     }
@@ -361,6 +363,8 @@ void Planner::make_directory(NodeId id, uint64_t entry_number) {
   tree_->inode(inode).entry = entry_number;
   place_new(id, inode, entry_number);
   step_.made_directories.push_back(id);
+  const Node& node = tree_->node(id);
+  if (node.parent == kRootNode && node.name == kPlinkName) plink_directory_ = id;
 }
 
 bool Planner::on_disk(NodeId id) const {
@@ -417,7 +421,6 @@ Result<const PlanStep*> Planner::add_directory(const Entry& entry, NodeId parent
   if (!tree_->is_directory(id)) {
     if (tree_->present(id)) displace(id);
     make_directory(id, entry.index);
-    if (parent == kRootNode && name == kPlinkName) plink_directory_ = id;
   }
   set_metadata(&tree_->inode_of(id), entry);
   tree_->node(id).implicit = false;

@@ -224,6 +224,14 @@ describe('legal but odd: order and repetition', () => {
     ],
     ['a 2'],
   );
+  odd(
+    'aufs bookkeeping without an entry for its directory',
+    () => [[file('.wh..wh.plnk/1.2', 'xy'), hardlink('a', '.wh..wh.plnk/1.2')]],
+    ['a 2'],
+  );
+  odd('aufs bookkeeping that is no directory', () => [[file('.wh..wh.plnk', 'x'), file('a')]], [
+    'a 0',
+  ]);
   odd('an empty layer between two', () => [[file('a')], [], [file('b')]], ['a 0', 'b 0']);
   odd(
     'the same layer twice',
