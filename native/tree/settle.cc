@@ -260,6 +260,28 @@ void Settler::mark_cut_directories() {
   }
 }
 
+// What the lower layers show at the path of a node, found from what they show above it: walked from
+// the root for each, directories thousands deep would take hours.
+const std::optional<MergedNode>& Settler::lower_at(NodeId id) {
+  std::vector<NodeId> missing;
+  NodeId at = id;
+  while (at != kRootNode && !lower_at_.contains(at)) {
+    missing.push_back(at);
+    at = tree_->node(at).parent;
+  }
+  auto found = lower_at_.find(at);
+  if (found == lower_at_.end()) found = lower_at_.emplace(at, merged_root(lower_.get())).first;
+  for (; !missing.empty(); missing.pop_back()) {
+    const std::optional<MergedNode>& above = found->second;
+    std::optional<MergedNode> below;
+    if (above && above->is_directory()) {
+      below = merged_child(*above, tree_->node(missing.back()).name);
+    }
+    found = lower_at_.emplace(missing.back(), std::move(below)).first;
+  }
+  return found->second;
+}
+
 // A directory that this layer did not name is what the lower layers show there (row 7), or new:
 // 0755 0:0 and, so that the result does not depend on the clock, from the epoch.
 void Settler::inherit_attributes() {
@@ -267,11 +289,8 @@ void Settler::inherit_attributes() {
     if (!tree_->node(id).implicit) continue;
     plan_.implicit_directories.push_back(id);
     Inode& inode = tree_->inode_of(id);
-    std::optional<MergedNode> lower;
-    if (lower_ != nullptr && tree_->merges_at(id, kEndOfLayer)) {
-      const std::string path = tree_->path(id);
-      lower = walk_merged(lower_.get(), split_path(path), false, false).found;
-    }
+    if (lower_ == nullptr || !tree_->merges_at(id, kEndOfLayer)) continue;
+    const std::optional<MergedNode>& lower = lower_at(id);
     if (!lower || !lower->is_directory()) continue;
     const Inode& source = lower->inode();
     inode.mode = source.mode;

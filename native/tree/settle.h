@@ -76,6 +76,7 @@ class Settler {
   Result<bool> check_parent(const std::string& path, bool made);
   Result<bool> check_link(const PendingLink& link);
   std::optional<std::string_view> symlink_below(std::string_view path) const;
+  const std::optional<MergedNode>& lower_at(NodeId id);
   bool leads_elsewhere(std::string_view path) const;
   void apply_marks();
   void hide_root();
@@ -104,6 +105,7 @@ class Settler {
   bool lower_was_known_;
   std::shared_ptr<LayerTree> mask_;
   std::shared_ptr<const TreeView> lower_;
+  std::unordered_map<NodeId, std::optional<MergedNode>> lower_at_;
   std::vector<ResolvedMark> marks_;
   // What pending links link to, by the link's placeholder, where the lower layers had it then.
   std::unordered_map<InodeId, MergedNode> lower_targets_;

@@ -17,8 +17,12 @@ Result<bool> Settler::check_guesses() {
 
 Result<bool> Settler::was_wrong(const Guess& guess) {
   switch (guess.kind) {
-    case Guess::Kind::kDirectory:
-      return check_parent(tree_->path(static_cast<NodeId>(guess.number)), /*made=*/true);
+    case Guess::Kind::kDirectory: {
+      const auto id = static_cast<NodeId>(guess.number);
+      const std::optional<MergedNode>& below = lower_at(id);
+      if (!below || below->type() != NodeType::kSymlink) return false;
+      return check_parent(tree_->path(id), /*made=*/true);
+    }
     case Guess::Kind::kParentProbe:
       return check_parent(std::string(guess.path), /*made=*/false);
     case Guess::Kind::kTargetProbe:
