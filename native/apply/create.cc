@@ -2,6 +2,7 @@
 
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
@@ -28,12 +29,20 @@ class CreateTimer {
   Clock::time_point start_ = Clock::now();
 };
 
-Result<UniqueFd> open_new(const DirHandle& directory, std::string_view name, uint32_t mode) {
+// openat(2) and mknod(2) have set the permission bits under the workers' umask of 0.
+bool needs_chmod(const ApplyContext& context, const Attributes& attributes) {
+  return (attributes.mode & kSpecialBits) != 0 || !attributes.xattrs.empty() ||
+         !context.umask_private;
+}
+
+Result<UniqueFd> open_new(const DirHandle& directory, std::string_view name,
+                          const Attributes& attributes) {
   // O_EXCL and O_NOFOLLOW: a file is never written through something that is already there. Special
   // bits come at the end: chown(2) would clear them, and until then it would run as its owner.
+  const uint32_t mode = attributes.mode & ~kSpecialBits;
   const CreateTimer timer;
   UniqueFd fd(sys::openat(directory.fd.get(), CName(name).c_str(),
-                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode & ~kSpecialBits));
+                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
   if (!fd.valid()) return system_error(errno, "openat", path_in(directory, name));
   return fd;
 }
@@ -101,9 +110,8 @@ Status finish_file(const ApplyContext& context, const Subject& subject, UniqueFd
   // While the file is still writable to us, and before the times, which they do not change but a
   // later write might.
   if (!attributes.xattrs.empty()) OCIUNPACK_TRY(set_xattrs(context, subject, attributes.xattrs));
-  // openat(2) has set the permission bits under the workers' umask of 0; a POSIX ACL has changed
-  // the group bits, which the mode of the tar shows as they are to be.
-  if ((attributes.mode & kSpecialBits) != 0 || !context.umask_private) {
+  // Also after xattrs: a POSIX ACL sets permission bits of its own, and the tar's mode wins.
+  if (needs_chmod(context, attributes)) {
     if (sys::fchmod(fd.get(), attributes.mode) != 0) {
       return system_error(errno, "fchmod", subject.path());
     }
@@ -122,7 +130,7 @@ Status finish_special(const ApplyContext& context, const DirHandle& directory,
   }
   if (!attributes.xattrs.empty()) OCIUNPACK_TRY(set_xattrs(context, subject, attributes.xattrs));
   // fchmodat(2) follows symlinks: only for what we have just made ourselves, which is none.
-  if (has_mode && ((attributes.mode & kSpecialBits) != 0 || !context.umask_private)) {
+  if (has_mode && needs_chmod(context, attributes)) {
     if (sys::fchmodat(directory.fd.get(), CName(name).c_str(), attributes.mode) != 0) {
       return system_error(errno, "fchmodat", subject.path());
     }
@@ -159,7 +167,7 @@ Status create_file(const ApplyContext& context, const DirHandle& directory, std:
     }
     return set_times(context, Subject{directory, name}, attributes.mtime);
   }
-  OCIUNPACK_ASSIGN(UniqueFd fd, open_new(directory, name, attributes.mode));
+  OCIUNPACK_ASSIGN(UniqueFd fd, open_new(directory, name, attributes));
   const Subject subject{directory, name, fd.get()};
   uint64_t end = 0;
   OCIUNPACK_TRY(write_pieces(fd.get(), subject, pieces, &end));
@@ -169,7 +177,7 @@ Status create_file(const ApplyContext& context, const DirHandle& directory, std:
 Result<FileWriter> FileWriter::open(const ApplyContext& context, DirRef directory,
                                     std::string_view name, const Attributes& attributes,
                                     uint32_t* checksum) {
-  OCIUNPACK_ASSIGN(UniqueFd fd, open_new(*directory, name, attributes.mode));
+  OCIUNPACK_ASSIGN(UniqueFd fd, open_new(*directory, name, attributes));
   return FileWriter(context, std::move(directory), name, attributes, std::move(fd), checksum);
 }
 

@@ -15,7 +15,7 @@ namespace {
 Status set_all(const ApplyContext& context, const DirHandle& own, const Attributes& attributes,
                bool owner, bool mode) {
   const Subject subject{own, {}, own.fd.get()};
-  // chown(2) clears set-id bits: before chmod(2).
+  // chown(2) clears set-id bits, and a POSIX ACL sets permission bits: before chmod(2).
   if (owner) OCIUNPACK_TRY(set_owner(context, subject, attributes));
   if (!attributes.xattrs.empty()) OCIUNPACK_TRY(set_xattrs(context, subject, attributes.xattrs));
   if (mode && sys::fchmod(own.fd.get(), attributes.mode) != 0) {
@@ -73,7 +73,7 @@ Status finish_directory(const ApplyContext& context, const DirHandle& own,
                         const Attributes& attributes) {
   return set_all(context, own, attributes,
                  owner_differs(context, attributes, context.euid, context.egid),
-                 attributes.mode != kCreatedDirectoryMode);
+                 attributes.mode != kCreatedDirectoryMode || !attributes.xattrs.empty());
 }
 
 Status replace_metadata(const ApplyContext& context, const DirHandle& own,
