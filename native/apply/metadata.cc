@@ -53,7 +53,9 @@ Status xattr_failed(const ApplyContext& context, const Subject& subject, const s
   const bool user_name = name.starts_with("user.");
   // xattr(7): user.* exists on files and directories alone.
   const bool never_possible = subject_is_special && user_name && error == EPERM;
-  const bool unsupported = error == ENOTSUP;
+  // A value or name that is none for this xattr, or too long (xattr(7), VFS limits).
+  const bool invalid = error == EINVAL || error == E2BIG || error == ERANGE;
+  const bool unsupported = error == ENOTSUP || invalid;
   if (!unsupported && error != EPERM && error != EACCES) {
     return system_error(error, "setxattr", subject.path(), name);
   }
@@ -61,10 +63,12 @@ Status xattr_failed(const ApplyContext& context, const Subject& subject, const s
     context.notes->add({"xattr-failed", subject.path(), name + ": " + errno_name(error)});
     return {};
   }
-  Error failed = system_error(
-      error, "setxattr", subject.path(),
-      name + (unsupported ? " is not supported by this file system" : " needs more privileges") +
-          "; xattrs: 'best-effort' goes on without it");
+  Error failed = system_error(error, "setxattr", subject.path(),
+                              name +
+                                  (invalid       ? " has a name or value that the kernel refuses"
+                                   : unsupported ? " is not supported by this file system"
+                                                 : " needs more privileges") +
+                                  "; xattrs: 'best-effort' goes on without it");
   if (unsupported) failed.code = Code::ERR_XATTR_UNSUPPORTED;
   return failed;
 }

@@ -19,3 +19,15 @@ it('the mode of the tar wins over the one that an access ACL implies', async () 
   const modes = ['file', 'empty', 'fifo', 'dir'].map((name) => tree.get(name)?.mode);
   expect(modes).toEqual([0o600, 0o640, 0o600, 0o755]);
 });
+
+it.each<[string, string, Buffer]>([
+  ['a value that is none', 'security.capability', Buffer.from('xx')],
+  ['a value that is too long', 'user.x', Buffer.alloc(65_537)],
+  ['a name that is too long', `user.${'n'.repeat(251)}`, Buffer.from('x')],
+])('an xattr that the kernel refuses: %s', async (_, name, value) => {
+  const layers = [[file('f', 'x', { xattrs: { [name]: value } })]];
+  await expectRefused(layers, 'ERR_XATTR_UNSUPPORTED');
+  const { tree, report } = await unpackLayers(layers, { policies: { xattrs: 'best-effort' } });
+  expect(tree.get('f')?.xattrs).toEqual({});
+  expect(report.warnings).toMatchObject([{ kind: 'xattr-failed', path: 'f' }]);
+});
