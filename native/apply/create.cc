@@ -39,7 +39,9 @@ Result<UniqueFd> open_new(const DirHandle& directory, std::string_view name,
                           const Attributes& attributes) {
   // O_EXCL and O_NOFOLLOW: a file is never written through something that is already there. Special
   // bits come at the end: chown(2) would clear them, and until then it would run as its owner.
-  const uint32_t mode = attributes.mode & ~kSpecialBits;
+  uint32_t mode = attributes.mode & ~kSpecialBits;
+  // Without privileges, user.* can only be set on what its owner may write (xattr(7)).
+  if (!attributes.xattrs.empty()) mode |= S_IWUSR;
   const CreateTimer timer;
   UniqueFd fd(sys::openat(directory.fd.get(), CName(name).c_str(),
                           O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));

@@ -5,10 +5,12 @@
 
 #include <cerrno>
 #include <optional>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "apply/directory.h"
+#include "apply/locked_directory.h"
 #include "apply/remove.h"
 #include "apply/root_dir.h"
 #include "base/sys.h"
@@ -44,9 +46,47 @@ class FlatMerge {
     return DirHandle{std::move(fd), path};
   }
 
+  // For changes in it; those above it have been opened so before. True where its mode forbade them.
+  Result<bool> unlock(const RootDir& side, const std::string& path) const {
+    UniqueFd found;
+    if (!path.empty()) {
+      OCIUNPACK_ASSIGN(found, side.resolve(path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+    }
+    const int fd = path.empty() ? side.fd() : found.get();
+    if (!directory_is_locked(fd)) return false;
+    if (!unlock_directory(fd)) return system_error(errno, "chmod", path);
+    return true;
+  }
+
+  Status move(const DirHandle& from, const DirHandle& to, NodeId id) const {
+    const std::string name(tree_.node(id).name);
+    if (sys::renameat(from.fd.get(), name.c_str(), to.fd.get(), name.c_str()) == 0) return {};
+    if (errno != EACCES || !tree_.is_directory(id)) {
+      return system_error(errno, "renameat", tree_.path(id));
+    }
+    // A directory that is moved gets another `..`: its own mode may forbid that.
+    const UniqueFd found(
+        sys::openat(from.fd.get(), name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW));
+    if (!found.valid() || !unlock_directory(found.get())) {
+      return system_error(errno, "renameat", tree_.path(id));
+    }
+    const UniqueFd moved = open_locked_directory(from.fd.get(), name);
+    if (!moved.valid() ||
+        sys::renameat(from.fd.get(), name.c_str(), to.fd.get(), name.c_str()) != 0) {
+      return system_error(errno, "renameat", tree_.path(id));
+    }
+    if (sys::fchmod(moved.get(), tree_.inode_of(id).mode) != 0) {
+      return system_error(errno, "fchmod", tree_.path(id));
+    }
+    return {};
+  }
+
   template <typename OnShared>
   Status merge_directory(NodeId id, const std::optional<MergedNode>& lower, OnShared on_shared) {
     const std::string path = tree_.path(id);
+    OCIUNPACK_TRY(unlock(staging_, path));
+    OCIUNPACK_ASSIGN(const bool unlocked, unlock(root_, path));
+    if (unlocked) unlocked_.insert(id);
     OCIUNPACK_ASSIGN(const DirHandle from, open(staging_, path));
     OCIUNPACK_ASSIGN(const DirHandle to, open(root_, path));
     for (NodeId child = tree_.node(id).first_child; child != kNoNode;
@@ -68,10 +108,7 @@ class FlatMerge {
         OCIUNPACK_TRY(remove_tree(to, node.name));
       }
       if (type == NodeType::kWhiteout) continue;
-      const std::string name(node.name);
-      if (sys::renameat(from.fd.get(), name.c_str(), to.fd.get(), name.c_str()) != 0) {
-        return system_error(errno, "renameat", tree_.path(child));
-      }
+      OCIUNPACK_TRY(move(from, to, child));
     }
     return {};
   }
@@ -79,7 +116,12 @@ class FlatMerge {
   Status set_metadata(NodeId id) {
     OCIUNPACK_ASSIGN(const DirHandle own, open(root_, tree_.path(id)));
     const Inode& inode = tree_.inode_of(id);
-    if (tree_.node(id).implicit) return restore_times(context_, own, inode.mtime);
+    if (tree_.node(id).implicit) {
+      if (unlocked_.contains(id) && sys::fchmod(own.fd.get(), inode.mode) != 0) {
+        return system_error(errno, "fchmod", own.path);
+      }
+      return restore_times(context_, own, inode.mtime);
+    }
     // A directory over a directory: its metadata is replaced, extended attributes included.
     return replace_metadata(context_, own,
                             {inode.mode, inode.uid, inode.gid, inode.mtime, inode.xattrs});
@@ -89,6 +131,7 @@ class FlatMerge {
   const LayerTree& tree_;
   RootDir staging_;
   RootDir root_;
+  std::unordered_set<NodeId> unlocked_;  // of the root's directories
 };
 
 }  // namespace

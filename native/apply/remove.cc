@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "apply/locked_directory.h"
 #include "base/dir_stream.h"
 #include "base/sys.h"
 
@@ -23,7 +24,11 @@ class Remover {
     struct stat status {};
     if (::fstat(root_, &status) != 0) return system_error(errno, "fstat", path_);
     device_ = status.st_dev;
-    OCIUNPACK_TRY(enter(UniqueFd(sys::openat(root_, ".", O_RDONLY | O_DIRECTORY))));
+    UniqueFd top(sys::openat(root_, ".", O_RDONLY | O_DIRECTORY));
+    if (!top.valid() && errno == EACCES && unlock_directory(root_)) {
+      top = UniqueFd(sys::openat(root_, ".", O_RDONLY | O_DIRECTORY));
+    }
+    OCIUNPACK_TRY(enter(std::move(top)));
     while (!levels_.empty()) OCIUNPACK_TRY(step());
     return {};
   }
@@ -57,18 +62,24 @@ class Remover {
       OCIUNPACK_ASSIGN(const dirent* entry, level.stream.next(path_));
       if (entry == nullptr) return leave();
       const std::string name = entry->d_name;
-      if (entry->d_type != DT_DIR && sys::unlinkat(fd, name.c_str(), 0) == 0) continue;
+      if (entry->d_type != DT_DIR && unlink_in(fd, name, 0)) continue;
       if (entry->d_type != DT_DIR && errno != EISDIR && errno != EPERM) {
         return system_error(errno, "unlinkat", path_, name);
       }
-      if (sys::unlinkat(fd, name.c_str(), AT_REMOVEDIR) == 0) continue;
+      if (unlink_in(fd, name, AT_REMOVEDIR)) continue;
       if (errno != ENOTEMPTY && errno != EEXIST) {
         return system_error(errno, "unlinkat", path_, name);
       }
       // Never into a symlink: the name may have become one since readdir(3).
-      return enter(UniqueFd(sys::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)),
-                   name);
+      return enter(open_locked_directory(fd, name), name);
     }
+  }
+
+  // A directory that forbids its owner to remove what it holds is unlocked for that.
+  static bool unlink_in(int directory, const std::string& name, int flags) {
+    if (sys::unlinkat(directory, name.c_str(), flags) == 0) return true;
+    if (errno != EACCES || !unlock_directory(directory)) return false;
+    return sys::unlinkat(directory, name.c_str(), flags) == 0;
   }
 
   Status leave() {
@@ -86,7 +97,7 @@ class Remover {
       }
       OCIUNPACK_ASSIGN(above.stream, DirStream::open(std::move(fd), path_));
     }
-    if (sys::unlinkat(above.stream.fd(), left.name.c_str(), AT_REMOVEDIR) != 0) {
+    if (!unlink_in(above.stream.fd(), left.name, AT_REMOVEDIR)) {
       return system_error(errno, "unlinkat", path_, left.name);
     }
     // Entries may be skipped by a stream whose directory changes: look again.
@@ -110,7 +121,7 @@ Status remove_tree(const DirHandle& parent, std::string_view name_view) {
   if (errno != EISDIR && errno != EPERM) {
     return system_error(errno, "unlinkat", path_in(parent, name));
   }
-  const UniqueFd fd(sys::openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  const UniqueFd fd = open_locked_directory(parent_fd, name);
   if (!fd.valid()) return system_error(errno, "openat", path_in(parent, name));
   struct stat above {
   }, own{};

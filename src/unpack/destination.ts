@@ -17,6 +17,7 @@ import { givenPath } from '../given-path.js';
 import { type FileLock, makeDirectory, removeTree } from '../native/index.js';
 import { lockDestination } from './destination-lock.js';
 import { flatRootName, layerName, parseImageJson, treeIndexName } from './image-json.js';
+import { moveDirectory } from './move-directory.js';
 import type { Format, Policies } from './options.js';
 import type { ImageJson, LayerReport } from './report.js';
 
@@ -152,7 +153,7 @@ export class Destination {
   async commitFlat(staged: string, image: ImageJson): Promise<void> {
     // The report first, where only we look: a root without a report could not be told from foreign files.
     await this.#writeJson(path.join(ownName, 'image.json'), image, false);
-    await rename(staged, this.#path(flatRootName));
+    await moveDirectory(staged, this.#path(flatRootName));
   }
 
   /** Writes image.json, the last step of an unpack; it is never there in part. */

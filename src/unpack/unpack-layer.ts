@@ -1,7 +1,7 @@
 // unpackLayer: one blob into one directory, outside any image.
 
 import { randomBytes } from 'node:crypto';
-import { access, constants, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { access, constants, readdir, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
@@ -16,6 +16,7 @@ import {
 import { chainID } from '../oci/index.js';
 import { abortError, jobOptions, layerReport, throwIfAborted, withSignal } from './layer-run.js';
 import { feedJob, type LayerSource, openLayerSource } from './layer-source.js';
+import { moveDirectory } from './move-directory.js';
 import { type CommonOptions, resolveOptions } from './options.js';
 import { ProgressSampler } from './progress.js';
 import type { LayerReport } from './report.js';
@@ -230,7 +231,7 @@ async function openTarget(directory: string, flat: boolean): Promise<Target> {
     },
     commit: async () => {
       if (finished !== directory) {
-        await rename(finished, directory);
+        await moveDirectory(finished, directory);
       }
     },
     close: async (failed) => {

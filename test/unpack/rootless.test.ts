@@ -1,0 +1,60 @@
+// Without any rights, as docs/options.md has it: a layer may close its directories and files to their own owner.
+
+import { spawnSync } from 'node:child_process';
+import { chmod, lstat, mkdir, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { commandPath, runCommand } from '../support/command.js';
+import { withScratch } from '../support/scratch.js';
+import { dir, file, whiteout } from '../support/tar-builder.js';
+import { platform, writeImage } from '../support/write-image.js';
+
+const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+const [setpriv = '', ...drop] = nobody;
+const able =
+  process.getuid?.() === 0 && spawnSync(setpriv, [...drop, 'test', '-r', commandPath]).status === 0;
+if (!able) {
+  console.log('skipped: rootless: needs root, to drop it, and a folder that anybody may read');
+}
+
+const layers = [
+  [
+    dir('./', { mode: 0o555 }),
+    dir('bin', { mode: 0o555 }),
+    file('bin/old', 'old', { mode: 0o555, xattrs: { 'user.note': 'kept' } }),
+    dir('closed', { mode: 0 }),
+    file('closed/file', 'x', { mode: 0 }),
+    dir('moved', { mode: 0o555 }),
+    file('moved/file', 'x'),
+  ],
+  [file('bin/new', 'new'), whiteout('bin/old'), whiteout('closed')],
+];
+
+test.skipIf(!able).each(['overlay-userxattr', 'flat'])(
+  'format %s, as nobody: directories that nobody may write to',
+  async (format) => {
+    await withScratch(async (scratch) => {
+      await chmod(scratch, 0o755);
+      const reference = await writeImage(path.join(scratch, 'layout'), layers);
+      const open = path.join(scratch, 'open');
+      await mkdir(open);
+      await chmod(open, 0o777);
+      const destination = path.join(open, 'image');
+      const args = ['unpack', reference, destination, '--platform', platform, '--format', format];
+      const options = { wrapper: nobody };
+      expect(await runCommand([...args, '--ownership', 'ignore', '-q'], options)).toMatchObject({
+        code: 0,
+        stderr: '',
+      });
+      const root = path.join(destination, format === 'flat' ? 'rootfs' : 'layers/001/fs');
+      const mode = async (name: string) => (await lstat(path.join(root, name))).mode & 0o7777;
+      expect([await mode('.'), await mode('bin')]).toEqual([0o555, 0o555]);
+      if (format === 'flat') {
+        expect(await readdir(root)).toEqual(expect.arrayContaining(['bin', 'moved']));
+        expect(await readdir(root)).not.toContain('closed');
+        expect(await readdir(path.join(root, 'bin'))).toEqual(['new']);
+        expect(await mode('moved')).toBe(0o555);
+      }
+    });
+  },
+);
