@@ -35,7 +35,7 @@ class FlatMerge {
       }));
     }
     for (size_t i = shared.size(); i-- > 0;) {
-      OCIUNPACK_TRY(set_metadata(shared[i].first));
+      OCIUNPACK_TRY(set_metadata(shared[i].first, /*is_new=*/!shared[i].second));
     }
     return {};
   }
@@ -113,10 +113,11 @@ class FlatMerge {
     return {};
   }
 
-  Status set_metadata(NodeId id) {
+  // The root of a bottom layer is new: it must not keep what it has from where it was made.
+  Status set_metadata(NodeId id, bool is_new) {
     OCIUNPACK_ASSIGN(const DirHandle own, open(root_, tree_.path(id)));
     const Inode& inode = tree_.inode_of(id);
-    if (tree_.node(id).implicit) {
+    if (tree_.node(id).implicit && !is_new) {
       if (unlocked_.contains(id) && sys::fchmod(own.fd.get(), inode.mode) != 0) {
         return system_error(errno, "fchmod", own.path);
       }

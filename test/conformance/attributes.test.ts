@@ -1,9 +1,13 @@
 // Attributes that act on one another: what is on disk in the end is what the tar says (SEMANTICS.md, "Metadata, in this
 // order").
 
+import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
+import path from 'node:path';
 import { expect, it } from 'vitest';
-import { expectRefused, unpackLayers } from '../support/image.js';
+import { expectRefused, unpack, unpackLayers } from '../support/image.js';
+import { withScratch } from '../support/scratch.js';
 import { dir, fifo, file } from '../support/tar-builder.js';
+import { writeImage } from '../support/write-image.js';
 
 it('the mode of the tar wins over the one that an access ACL implies', async () => {
   const open = { pax: [['SCHILY.acl.access', 'user::rwx,group::rwx,other::rwx']] as const };
@@ -31,3 +35,22 @@ it.each<[string, string, Buffer]>([
   expect(tree.get('f')?.xattrs).toEqual({});
   expect(report.warnings).toMatchObject([{ kind: 'xattr-failed', path: 'f' }]);
 });
+
+it.each([
+  ['overlay', 'layers/000/fs'],
+  ['flat', 'rootfs'],
+] as const)(
+  'format %s: a root that no layer names inherits nothing from where it is made',
+  async (format, root) => {
+    await withScratch(async (scratch) => {
+      const reference = await writeImage(path.join(scratch, 'layout'), [[file('a')], [file('b')]]);
+      const destination = path.join(scratch, 'shared');
+      await mkdir(destination);
+      await chown(destination, 0, 33);
+      await chmod(destination, 0o2777);
+      await unpack(reference, destination, { format });
+      const { mode, gid } = await lstat(path.join(destination, root));
+      expect({ mode: mode & 0o7777, gid }).toEqual({ mode: 0o755, gid: 0 });
+    });
+  },
+);
