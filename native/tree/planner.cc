@@ -69,27 +69,21 @@ Status Planner::clean(const Entry& entry, std::string_view path,
     // A whiteout's own name is never on disk (but with format aufs), what it hides may be as long
     // as any.
     const bool whiteout = name.starts_with(kWhiteoutPrefix) && !name.starts_with(kAufsPrefix);
-    const auto error = beyond_limits(std::string(entry.path),
-                                     whiteout ? name.substr(kWhiteoutPrefix.size()) : name,
-                                     components->size() + 1);
-    if (error) return *error;
+    const auto shown = whiteout ? name.substr(kWhiteoutPrefix.size()) : name;
+    if (!within_limits(shown, components->size() + 1)) return beyond_limits(entry.path, shown);
     components->push_back(name);
   }
   return {};
 }
 
-std::optional<Error> Planner::beyond_limits(const std::string& path, std::string_view component,
-                                            size_t depth) const {
+Error Planner::beyond_limits(std::string_view path, std::string_view component) const {
   if (component.size() > kMaxNameBytes) {
-    return input_error(Code::ERR_INVALID_ENTRY, "tar entry", path,
+    return input_error(Code::ERR_INVALID_ENTRY, "tar entry", std::string(path),
                        "a component of the name is longer than 255 bytes");
   }
-  if (depth > options_.limits.max_path_depth) {
-    return input_error(Code::ERR_LIMIT_EXCEEDED, "tar entry", path,
-                       "the name has more than " + std::to_string(options_.limits.max_path_depth) +
-                           " components (limit maxPathDepth)");
-  }
-  return std::nullopt;
+  return input_error(Code::ERR_LIMIT_EXCEEDED, "tar entry", std::string(path),
+                     "the name has more than " + std::to_string(options_.limits.max_path_depth) +
+                         " components (limit maxPathDepth)");
 }
 
 Result<const PlanStep*> Planner::add(const Entry& entry) {
@@ -159,9 +153,7 @@ Result<const PlanStep*> Planner::plan(const Entry& entry) {
   const std::string_view name = components_.back();
   components_.pop_back();
   // Below `.wh..wh.plnk` no name is a whiteout's.
-  if (const auto error = beyond_limits(std::string(entry.path), name, components_.size() + 1)) {
-    return *error;
-  }
+  if (!within_limits(name, components_.size() + 1)) return beyond_limits(entry.path, name);
   OCIUNPACK_ASSIGN(const NodeId parent, parent_of(entry));
   // Only a name that is spelled plainly serves as a key for the next entry.
   last_parent_node_ = kNoNode;
@@ -252,9 +244,10 @@ Status Planner::walk(const Entry& entry, const std::vector<std::string_view>& co
       if (followed) continue;
     }
     // A symlink's target may have components that no entry's name could have, and more of them.
-    if (auto error = beyond_limits(std::string(entry.path), name, places_.size() + 1)) {
+    if (!within_limits(name, places_.size() + 1)) {
+      Error error = beyond_limits(entry.path, name);
       if (options_.lower_unknown) doubt_ = error;
-      return *std::move(error);
+      return error;
     }
     places_.push_back({found, name});
   }

@@ -112,9 +112,12 @@ class Planner {
   const std::optional<Error>& doubt() const { return doubt_; }
   // The aufs pseudo directory `.wh..wh.plnk`, kept while the layer is applied; kNoNode without one.
   NodeId plink_directory() const { return plink_directory_; }
-  // Why `component`, the depth-th of `path`, may not be made, if it may not.
-  std::optional<Error> beyond_limits(const std::string& path, std::string_view component,
-                                     size_t depth) const;
+  // Whether a component may be the depth-th of a path, and what is wrong if it may not. Apart,
+  // since the first is asked of every component of every entry.
+  bool within_limits(std::string_view component, size_t depth) const {
+    return component.size() <= kMaxNameBytes && depth <= options_.limits.max_path_depth;
+  }
+  Error beyond_limits(std::string_view path, std::string_view component) const;
   std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
 
   // Takes the subtree away (a whole subtree for a directory); repoints inodes that live on

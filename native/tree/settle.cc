@@ -92,8 +92,10 @@ Status Settler::resolve_marks() {
                                "followed the lower layers' symlinks to " + join(walk.path)});
         resolved.directory = std::move(walk.path);
         for (size_t i = 0; i < resolved.directory.size(); ++i) {
-          auto error = planner_->beyond_limits(mark_path(mark), resolved.directory[i], i + 1);
-          if (error) return *std::move(error);
+          const std::string_view name = resolved.directory[i];
+          if (!planner_->within_limits(name, i + 1)) {
+            return planner_->beyond_limits(mark_path(mark), name);
+          }
         }
       }
     }
