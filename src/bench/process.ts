@@ -37,6 +37,11 @@ export interface ProcessOptions {
   codes?: readonly number[];
 }
 
+/** What a stopped command has for its own clean-up. */
+const killMilliseconds = 500;
+/** A program that is asked for its version answers at once, or is broken. */
+const versionMilliseconds = 10_000;
+
 /** The full path of a program on PATH, or undefined. */
 export function which(name: string): string | undefined {
   for (const directory of (process.env.PATH ?? '').split(':')) {
@@ -54,7 +59,8 @@ export function which(name: string): string | undefined {
 }
 
 /**
- * Runs a command in a process group of its own, which ends as a whole when `signal` fires.
+ * Runs a command in a process group of its own, which ends as a whole when `signal` fires: by SIGTERM, and what does not
+ * heed that by SIGKILL.
  *
  * @throws UnpackError `ERR_IO` with the end of stderr when the exit code is not expected; `ERR_ABORTED`.
  */
@@ -71,7 +77,17 @@ export async function runProcess(
     tool === undefined ? args : ['run', '--', command, ...args],
     { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] },
   );
-  const stop = () => killGroup(child.pid);
+  let killing: NodeJS.Timeout | undefined;
+  const stop = () => {
+    killGroup(child.pid, 'SIGTERM');
+    killing = setTimeout(() => {
+      killGroup(child.pid, 'SIGKILL');
+      // Who has left the group may hold the pipes open.
+      for (const pipe of child.stdio) {
+        pipe?.destroy();
+      }
+    }, killMilliseconds);
+  };
   signal?.addEventListener('abort', stop, { once: true });
   try {
     const [stdout, stderr, report, code] = await Promise.all([
@@ -94,6 +110,7 @@ export async function runProcess(
     }
     throw error;
   } finally {
+    clearTimeout(killing);
     signal?.removeEventListener('abort', stop);
   }
 }
@@ -115,16 +132,31 @@ export function runNode(
   return runProcess(process.execPath, args, { ...options, env });
 }
 
-/** Whether `command` can be run; its first line of output as a version. */
+/**
+ * The first line that a program on PATH prints as its version; undefined where there is no such program.
+ *
+ * @throws UnpackError where it is there and cannot be run: nothing that an installation would mend.
+ */
 export async function versionOf(
   command: string,
-  args: readonly string[] = ['--version'],
+  signal?: AbortSignal,
 ): Promise<string | undefined> {
-  try {
-    const { stdout, stderr } = await runProcess(command, args, { codes: [0, 1, 2] });
-    return (stdout.trim() || stderr.trim()).split('\n', 1)[0];
-  } catch {
+  if (which(command) === undefined) {
     return undefined;
+  }
+  const late = AbortSignal.timeout(versionMilliseconds);
+  try {
+    const { stdout, stderr } = await runProcess(command, ['--version'], {
+      signal: signal === undefined ? late : AbortSignal.any([signal, late]),
+      codes: [0, 1, 2],
+    });
+    return (stdout.trim() || stderr.trim()).split('\n', 1)[0];
+  } catch (cause) {
+    if (late.aborted) {
+      const what = `${command} --version: no answer in ${versionMilliseconds / 1000} s`;
+      throw new UnpackError('ERR_IO', what, { cause });
+    }
+    throw cause;
   }
 }
 
@@ -135,10 +167,10 @@ export function complaintOf(stderr: string): string {
   return (line ?? '').slice(0, 500);
 }
 
-function killGroup(pid: number | undefined): void {
+function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   try {
     if (pid !== undefined) {
-      process.kill(-pid, 'SIGTERM');
+      process.kill(-pid, signal);
     }
   } catch {
     // It has ended.

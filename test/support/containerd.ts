@@ -97,7 +97,7 @@ export async function withContainerd<T>(
 ): Promise<T> {
   return withScratch(async (home) => {
     await mkdir(path.join(home, 'state'), { recursive: true });
-    const daemon = await ContainerdDaemon.start(path.join(home, 'root'), home, undefined, wrapper);
+    const daemon = await ContainerdDaemon.start(path.join(home, 'root'), home, { wrapper });
     try {
       return await work(new TestContainerd(home, daemon));
     } finally {

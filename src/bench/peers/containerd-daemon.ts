@@ -28,35 +28,42 @@ const disabled = [
 export const parallelOption = 'max_concurrent_unpacks';
 
 const startMilliseconds = 20_000;
+const stopMilliseconds = 10_000;
+
+/** Named from its directory: with a long path in front it would exceed the 107 bytes of a socket's name (unix(7)). */
+const socket = 'containerd.sock';
+const globalOptions = ['--address', socket, '--namespace', 'bench'];
+
+/** How a daemon is started. */
+export interface DaemonOptions {
+  /** How many layers its transfer service unpacks at once, where the version can. */
+  unpacks?: number | undefined;
+  /** A command that becomes the rest of its arguments, e.g. `unshare -Urm`. */
+  wrapper?: readonly string[];
+  signal?: AbortSignal | undefined;
+}
 
 export class ContainerdDaemon {
   readonly #child: ChildProcess;
-  readonly #socket: string;
+  readonly home: string;
   #log = '';
 
-  private constructor(child: ChildProcess, socket: string) {
+  private constructor(child: ChildProcess, home: string) {
     this.#child = child;
-    this.#socket = socket;
+    this.home = home;
     child.stderr?.on('data', (chunk: Buffer) => {
       this.#log = (this.#log + chunk.toString()).slice(-8192);
     });
   }
 
-  /**
-   * Starts one that keeps everything in `root`; `home` gets its socket and state.
-   *
-   * @param unpacks how many layers its transfer service unpacks at once, where the version can.
-   * @param wrapper a command that becomes the rest of its arguments, e.g. `unshare -Urm`
-   */
+  /** Starts one that keeps everything in `root`; `home` gets its socket and state. */
   static async start(
     root: string,
     home: string,
-    unpacks?: number,
-    wrapper: readonly string[] = [],
+    { unpacks, wrapper = [], signal }: DaemonOptions = {},
   ): Promise<ContainerdDaemon> {
     await mkdir(root, { recursive: true });
     const config = path.join(home, 'config.toml');
-    const socket = path.join(home, 'containerd.sock');
     const plugins = disabled.map((name) => `"${name}"`).join(', ');
     const transfer =
       unpacks === undefined
@@ -67,11 +74,12 @@ export class ContainerdDaemon {
     const command = [...wrapper, 'containerd', ...args];
     const [file = '', ...rest] = [...command, '--address', socket, '--log-level', 'error'];
     const child = spawn(file, rest, {
+      cwd: home,
       detached: true,
       stdio: ['ignore', 'ignore', 'pipe'],
     });
-    const daemon = new ContainerdDaemon(child, socket);
-    await daemon.#ready();
+    const daemon = new ContainerdDaemon(child, home);
+    await daemon.#ready(signal);
     return daemon;
   }
 
@@ -80,20 +88,26 @@ export class ContainerdDaemon {
     return this.#child.pid;
   }
 
-  async #ready(): Promise<void> {
-    const deadline = performance.now() + startMilliseconds;
+  async #ready(signal: AbortSignal | undefined): Promise<void> {
+    const late = AbortSignal.timeout(startMilliseconds);
+    const stopped = signal === undefined ? late : AbortSignal.any([signal, late]);
     let failed: unknown;
     this.#child.once('error', (error) => {
       failed = error;
     });
-    while (performance.now() < deadline && failed === undefined && this.#child.exitCode === null) {
-      const { code } = await this.ctr(['version'], { codes: [0, 1] });
-      if (code === 0) {
-        return;
+    try {
+      while (failed === undefined && this.#running) {
+        const { code } = await this.ctr(['version'], { signal: stopped, codes: [0, 1] });
+        if (code === 0) {
+          return;
+        }
+        await sleep(50);
       }
-      await sleep(50);
+    } catch (error) {
+      failed = late.aborted ? undefined : error;
     }
     await this.stop();
+    signal?.throwIfAborted();
     const why = failed instanceof Error ? failed.message : this.#log.trim().split('\n').at(-1);
     throw new UnpackError('ERR_UNSUPPORTED', `containerd did not start: ${why ?? 'no message'}`);
   }
@@ -103,13 +117,15 @@ export class ContainerdDaemon {
     args: readonly string[],
     options: { signal?: AbortSignal; codes?: readonly number[] } = {},
   ): Promise<ProcessResult> {
-    const command = ['--address', this.#socket, '--namespace', 'bench', ...args];
-    return runProcess('ctr', command, options);
+    return runProcess('ctr', [...globalOptions, ...args], { ...options, cwd: this.home });
   }
 
-  /** The socket, for a shell. */
+  /** What {@link ctr} runs, for a shell in the directory {@link home}. */
+  readonly client: string = `ctr ${globalOptions.join(' ')}`;
+
+  /** The socket's full path. */
   get socket(): string {
-    return this.#socket;
+    return path.join(this.home, socket);
   }
 
   /** What the daemon, with the helpers that it waited for, has used so far; {@link resetPeak} starts the peak anew. */
@@ -130,17 +146,23 @@ export class ContainerdDaemon {
     await writeFile(`/proc/${this.#child.pid}/clear_refs`, '5'); // proc(5)
   }
 
+  get #running(): boolean {
+    const { pid, exitCode, signalCode } = this.#child;
+    return pid !== undefined && exitCode === null && signalCode === null;
+  }
+
   /** Ends the daemon and waits for its end. */
   async stop(): Promise<void> {
-    const { pid, exitCode, signalCode } = this.#child;
-    if (pid === undefined || exitCode !== null || signalCode !== null) {
+    if (!this.#running) {
       return;
     }
     const ended = new Promise((resolve) => {
       this.#child.once('exit', resolve);
     });
     this.#child.kill('SIGTERM');
-    const stopped = await Promise.race([ended.then(() => true), sleep(10_000, false)]);
+    // A timer that nobody needs any more must not keep this process.
+    const late = sleep(stopMilliseconds, false, { ref: false });
+    const stopped = await Promise.race([ended.then(() => true), late]);
     if (!stopped) {
       this.#child.kill('SIGKILL');
       await ended;

@@ -41,8 +41,8 @@ class Containerd implements Contender {
   protected readonly unpacks: number | undefined = undefined;
   #daemon: ContainerdDaemon | undefined;
 
-  async absence(_place: Place): Promise<Absence | undefined> {
-    const version = await versionOf('containerd');
+  async absence({ signal }: Place): Promise<Absence | undefined> {
+    const version = await versionOf('containerd', signal);
     if (version === undefined || which('ctr') === undefined) {
       const reason = 'containerd is not installed';
       return { status: 'missing', reason, install: 'apt-get install containerd' };
@@ -56,7 +56,7 @@ class Containerd implements Contender {
 
   async prepare({ image, home, signal }: Place): Promise<void> {
     this.layout = await writePlainLayout(image, path.join(home, 'layout'));
-    const daemon = await this.#start(preparedRoot(home), home);
+    const daemon = await this.#start(preparedRoot(home), home, signal);
     try {
       await this.fill(daemon, signal);
     } finally {
@@ -66,16 +66,15 @@ class Containerd implements Contender {
 
   /** Gets the blobs into the content store, without unpacking. */
   protected async fill(daemon: ContainerdDaemon, signal: AbortSignal | undefined): Promise<void> {
-    const ctr = `ctr --address "$2" --namespace bench images import --no-unpack -`;
-    const script = `set -o pipefail; tar -chf - -C "$1" . | ${ctr}`;
-    const args = ['-c', script, 'bench', this.layout.directory, daemon.socket];
-    await runProcess('bash', args, { signal });
+    const script = `set -o pipefail; tar -chf - -C "$1" . | ${daemon.client} images import --no-unpack -`;
+    const args = ['-c', script, 'bench', this.layout.directory];
+    await runProcess('bash', args, { cwd: daemon.home, signal });
     await removeTree(this.layout.directory);
   }
 
-  async begin({ home }: Place, destination: string): Promise<void> {
-    await copyRoot(preparedRoot(home), destination);
-    const daemon = await this.#start(destination, home);
+  async begin({ home, signal }: Place, destination: string): Promise<void> {
+    await copyRoot(preparedRoot(home), destination, signal);
+    const daemon = await this.#start(destination, home, signal);
     await daemon.resetPeak();
   }
 
@@ -100,13 +99,13 @@ class Containerd implements Contender {
   async view({ image, signal }: Place, destination: string, xattrs: string[]): Promise<View> {
     const key = 'bench-view';
     const top = chainID(image.layers.map(({ diffID }) => diffID));
-    const stdout = await this.#viewMounts(key, top);
-    const lowers = /lowerdir=([^,\s]+)/.exec(stdout)?.[1]?.split(':');
+    const stdout = await this.#viewMounts(key, top, signal);
+    const lowers = /lowerdir=([^,\n]+)/.exec(stdout)?.[1]?.split(':');
     if (lowers !== undefined) {
       return rootApart(await viewOverlay(lowers, `${destination}.mount`, xattrs, signal));
     }
     // A single layer is a bind mount: `mount -t bind SOURCE /mnt -o ...`.
-    const source = /^mount -t bind (\S+) /m.exec(stdout)?.[1];
+    const source = /^mount -t bind (.+) \/mnt -o /m.exec(stdout)?.[1];
     if (source === undefined) {
       throw new Error(`ctr snapshots mounts: cannot read ${stdout.trim()}`);
     }
@@ -114,11 +113,12 @@ class Containerd implements Contender {
   }
 
   /** ctr's view has no lease: where containerd's garbage collection takes it at once, it is made again. */
-  async #viewMounts(key: string, top: string): Promise<string> {
+  async #viewMounts(key: string, top: string, signal: AbortSignal | undefined): Promise<string> {
+    const daemon = this.#running();
     for (let tries = 1; ; tries++) {
-      await this.#running().ctr([...snapshotter, 'view', key, top]);
+      await daemon.ctr([...snapshotter, 'view', key, top], { signal });
       try {
-        const { stdout } = await this.#running().ctr([...snapshotter, 'mounts', '/mnt', key]);
+        const { stdout } = await daemon.ctr([...snapshotter, 'mounts', '/mnt', key], { signal });
         return stdout;
       } catch (error) {
         if (tries === mostTries || !String(error).includes('does not exist')) {
@@ -132,8 +132,12 @@ class Containerd implements Contender {
     await this.#stop();
   }
 
-  async #start(root: string, home: string): Promise<ContainerdDaemon> {
-    this.#daemon = await ContainerdDaemon.start(root, home, this.unpacks);
+  async #start(
+    root: string,
+    home: string,
+    signal: AbortSignal | undefined,
+  ): Promise<ContainerdDaemon> {
+    this.#daemon = await ContainerdDaemon.start(root, home, { unpacks: this.unpacks, signal });
     return this.#daemon;
   }
 
@@ -161,7 +165,8 @@ class ParallelContainerd extends Containerd {
     if (absence !== undefined) {
       return absence;
     }
-    const { stdout } = await runProcess('containerd', ['config', 'default']);
+    const { signal } = place;
+    const { stdout } = await runProcess('containerd', ['config', 'default'], { signal });
     return stdout.includes(parallelOption)
       ? undefined
       : {
@@ -196,11 +201,11 @@ function preparedRoot(home: string): string {
 }
 
 /** Blobs as hard links; databases, which are written in place, as copies. */
-async function copyRoot(from: string, to: string): Promise<void> {
+async function copyRoot(from: string, to: string, signal: AbortSignal | undefined): Promise<void> {
   await mkdir(to, { recursive: true });
   for (const name of await readdir(from)) {
     if (name === contentDirectory) {
-      await runProcess('cp', ['-al', path.join(from, name), path.join(to, name)]);
+      await runProcess('cp', ['-al', path.join(from, name), path.join(to, name)], { signal });
     } else {
       await cp(path.join(from, name), path.join(to, name), { recursive: true });
     }

@@ -79,7 +79,7 @@ function tarContender(program: TarProgram): Contender {
     kind: 'peer',
     digests: false,
     lacks: program.lacks,
-    async absence({ image }): Promise<Absence | undefined> {
+    async absence({ image, signal }): Promise<Absence | undefined> {
       for (const [name, debian] of Object.entries({ ...program.programs, bash: 'bash' })) {
         if (which(name) === undefined) {
           const install = `apt-get install ${debian}`;
@@ -87,7 +87,7 @@ function tarContender(program: TarProgram): Contender {
         }
       }
       const versions = await Promise.all(
-        Object.keys(program.programs).map((name) => versionOf(name)),
+        Object.keys(program.programs).map((name) => versionOf(name, signal)),
       );
       contender.version = versions.filter(Boolean).join(', ');
       const other = image.layers.find(({ compression }) => !program.reads.includes(compression));

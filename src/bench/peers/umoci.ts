@@ -13,8 +13,8 @@ export function umociContender(): Contender {
     kind: 'peer',
     digests: true,
     lacks: [],
-    async absence({ image }) {
-      contender.version = await versionOf('umoci');
+    async absence({ image, signal }) {
+      contender.version = await versionOf('umoci', signal);
       if (contender.version === undefined) {
         const reason = 'umoci is not installed';
         return { status: 'missing', reason, install: 'apt-get install umoci' };

@@ -34,9 +34,6 @@ export interface PullBenchOptions {
   onStep?: ((text: string) => void) | undefined;
 }
 
-/** Of a daemon that came with the host: its default. */
-const daemonUnpacks = undefined;
-
 /** Measures; see {@link PullBenchOptions}. */
 export async function runPullBench(options: PullBenchOptions): Promise<PullBenchReport> {
   const { rates = [1000, 200], runs = 5, directory, signal } = options;
@@ -129,16 +126,21 @@ class PullBench {
   }
 
   async #lookForContainerd(row: PullRow): Promise<void> {
-    const found = which('ctr') && (await versionOf('containerd'));
     if (this.#options.alone) {
       row.reason = 'not asked for';
-    } else if (found === undefined) {
+    } else if ([which('ctr'), which('containerd')].includes(undefined)) {
       row.reason = 'containerd is not installed (apt-get install containerd)';
     } else if (process.geteuid?.() !== 0) {
       row.reason = 'it needs root';
     } else {
       const helper = ['igzip', 'unpigz'].find((name) => which(name) !== undefined);
-      row.version = `${found}, ${helper ?? 'no igzip or unpigz'} on PATH`;
+      try {
+        const found = await versionOf('containerd', this.#options.signal);
+        row.version = `${found}, ${helper ?? 'no igzip or unpigz'} on PATH`;
+      } catch (error) {
+        this.#options.signal?.throwIfAborted();
+        row.reason = error instanceof Error ? error.message : String(error);
+      }
     }
   }
 
@@ -217,14 +219,14 @@ class PullBench {
   async #containerd(host: string, root: string): Promise<Run> {
     const home = path.join(this.#scratch, 'containerd');
     await mkdir(home, { recursive: true });
-    const daemon = await ContainerdDaemon.start(root, home, daemonUnpacks);
+    const { signal } = this.#options;
+    const daemon = await ContainerdDaemon.start(root, home, { signal });
     try {
       await daemon.resetPeak();
       const before = await daemon.usage();
       const started = now();
-      const { signal } = this.#options;
       const args = ['images', 'pull', '--plain-http', `${host}/${this.#image}`];
-      const client = await daemon.ctr(args, signal === undefined ? {} : { signal });
+      const client = await daemon.ctr(args, { signal });
       const wall = now() - started;
       const after = await daemon.usage();
       const sample = {
