@@ -65,12 +65,19 @@ export interface MeasureOptions {
   runs: number;
   /** What every result must be; by default the result of the first contender. */
   truth?: Tree;
+  /** Milliseconds that a contender may take for a run; by default many times what oci-unpack took. */
+  limit?: number;
   signal?: AbortSignal;
   /** Told what is being done. */
   onStep?: (text: string) => void;
 }
 
 const keptDifferences = 100;
+/** A tree that differs in more than this part of its paths is no result of the same work: it has no time. */
+const mostDifferences = 0.01;
+/** What a contender may take for a run, in times of what oci-unpack took, and at least; then it hangs. */
+const limitFactor = 50;
+const leastLimitMilliseconds = 60_000;
 
 interface Running {
   contender: Contender;
@@ -104,10 +111,14 @@ async function measureAll(all: readonly Running[], options: MeasureOptions): Pro
   const running: Running[] = [];
   let expected: View | undefined = options.truth && { tree: options.truth, tolerance: {} };
   const named = [...(options.truth ?? [])].filter(([, { xattrs }]) => xattrs).map(([at]) => at);
+  let { limit } = options;
   for (const one of all) {
     onStep?.(`checking the result of ${one.contender.title}`);
-    const view = await check(one, named, options);
+    const started = performance.now();
+    const view = await check(one, named, { ...options, limit });
     if (view !== undefined) {
+      const milliseconds = Math.ceil(performance.now() - started);
+      limit ??= Math.max(limitFactor * milliseconds, leastLimitMilliseconds);
       expected ??= view;
       judge(one.row, expected, view);
       running.push(one);
@@ -116,7 +127,7 @@ async function measureAll(all: readonly Running[], options: MeasureOptions): Pro
   for (let run = 0; run < options.runs; run++) {
     for (const one of running) {
       onStep?.(`run ${run + 1} of ${options.runs}: ${one.contender.title}`);
-      await timedRun(one, options);
+      await timedRun(one, { ...options, limit });
     }
   }
   for (const one of all) {
@@ -145,37 +156,70 @@ function emptyRow({ id, title, kind, digests, lacks }: Contender): Row {
 
 /** A run that is not timed, and warms up the page cache; undefined where the contender does not take part. */
 async function check(
-  { contender, place, row }: Running,
+  one: Running,
   xattrs: string[],
   options: MeasureOptions,
 ): Promise<View | undefined> {
-  await mkdir(place.home, { recursive: true });
-  const absence = await contender.absence(place);
-  if (contender.version !== undefined) {
-    row.version = contender.version;
-  }
-  if (absence !== undefined) {
-    Object.assign(row, absence);
-    return undefined;
-  }
+  const { contender, row } = one;
   const destination = path.join(options.scratch, 'check');
-  try {
+  return attempt(one, options, destination, async (place) => {
+    await mkdir(place.home, { recursive: true });
+    const absence = await contender.absence(place);
+    if (contender.version !== undefined) {
+      row.version = contender.version;
+    }
+    if (absence !== undefined) {
+      Object.assign(row, absence);
+      return undefined;
+    }
     await contender.prepare?.(place);
     await contender.begin?.(place, destination);
     const { note } = await contender.unpack(place, destination);
     if (note !== undefined) {
       row.note = note;
     }
-    return await contender.view(place, destination, xattrs);
+    return contender.view(place, destination, xattrs);
+  });
+}
+
+/**
+ * Lets a contender work within the limit, and cleans up. One that fails or hangs has no time; where it is oci-unpack, or
+ * everything is to stop, this throws.
+ */
+async function attempt<T>(
+  { contender, place, row }: Running,
+  { signal, limit }: MeasureOptions,
+  destination: string,
+  work: (place: Place) => Promise<T>,
+): Promise<T | undefined> {
+  signal?.throwIfAborted();
+  const stop = new AbortController();
+  const forward = () => stop.abort(signal?.reason);
+  signal?.addEventListener('abort', forward, { once: true });
+  let hangs = false;
+  const timer =
+    limit &&
+    setTimeout(() => {
+      hangs = true;
+      stop.abort();
+    }, limit);
+  try {
+    return await work({ ...place, signal: stop.signal });
   } catch (error) {
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     if (contender.kind === 'ours') {
       throw error;
     }
     row.status = 'failed';
+    row.samples = [];
     row.reason = error instanceof Error ? error.message : String(error);
+    if (hangs) {
+      row.reason = `no end after ${Math.round((limit ?? 0) / 1000)} s`;
+    }
     return undefined;
   } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', forward);
     await cleanUp(contender, place, destination);
   }
 }
@@ -203,6 +247,13 @@ function judge(row: Row, expected: View, view: View): void {
   row.paths = expected.tree.size;
   row.differenceCount = differences.length;
   row.differences = differences.slice(0, keptDifferences);
+  if (differences.length > mostDifferences * row.paths) {
+    const [first] = differences;
+    row.status = 'failed';
+    row.reason =
+      `its tree is another: ${differences.length} of ${row.paths} paths differ, ` +
+      `such as ${first?.path || '(root)'}: ${first?.what}`;
+  }
   const { owners, time, xattrs, directories, symlinks, root } = tolerance;
   row.tolerance = [
     ...(owners ? ['owners'] : []),
@@ -215,52 +266,39 @@ function judge(row: Row, expected: View, view: View): void {
 }
 
 /** One timed run; what it leaves is removed outside of the time. */
-async function timedRun(one: Running, { scratch, signal }: MeasureOptions): Promise<void> {
-  const { contender, place, row, facts } = one;
+async function timedRun(one: Running, options: MeasureOptions): Promise<void> {
+  const { contender, row, facts } = one;
   if (row.status !== 'measured') {
     return;
   }
-  const destination = path.join(scratch, 'run');
+  const destination = path.join(options.scratch, 'run');
   const { Bench } = await loadTinybench();
-  const bench = new Bench({
-    iterations: 1,
-    time: 0,
-    warmup: false,
-    throws: true,
-    retainSamples: true,
-  });
-  let fact: UnpackFacts = {};
-  bench.add(
-    contender.id,
-    async () => {
-      fact = await contender.unpack(place, destination);
-      return fact.wall === undefined ? undefined : { overriddenDuration: fact.wall };
-    },
-    {
-      async: true,
-      beforeEach: async () => contender.begin?.(place, destination),
-      afterEach: () => cleanUp(contender, place, destination),
-    },
-  );
-  try {
+  await attempt(one, options, destination, async (place) => {
+    const bench = new Bench({
+      iterations: 1,
+      time: 0,
+      warmup: false,
+      throws: true,
+      retainSamples: true,
+    });
+    let fact: UnpackFacts = {};
+    bench.add(
+      contender.id,
+      async () => {
+        fact = await contender.unpack(place, destination);
+        return fact.wall === undefined ? undefined : { overriddenDuration: fact.wall };
+      },
+      { async: true, beforeEach: async () => contender.begin?.(place, destination) },
+    );
     await bench.run();
-  } catch (error) {
-    await cleanUp(contender, place, destination);
-    signal?.throwIfAborted();
-    if (contender.kind === 'ours') {
-      throw error;
+    const result = bench.tasks[0]?.result;
+    const wall =
+      result !== undefined && 'latency' in result ? result.latency.samples?.[0] : undefined;
+    if (wall !== undefined) {
+      row.samples.push({ wall, ...fact.usage });
+      facts.push(fact);
     }
-    row.status = 'failed';
-    row.reason = error instanceof Error ? error.message : String(error);
-    return;
-  }
-  const result = bench.tasks[0]?.result;
-  const wall =
-    result !== undefined && 'latency' in result ? result.latency.samples?.[0] : undefined;
-  if (wall !== undefined) {
-    row.samples.push({ wall, ...fact.usage });
-    facts.push(fact);
-  }
+  });
 }
 
 function summarize({ row, facts }: Running): void {
