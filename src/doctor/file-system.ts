@@ -26,9 +26,7 @@ function findMount(directory: string): MountedFileSystem | undefined {
     if (escaped === undefined) {
       continue;
     }
-    const target = escaped.replace(/\\(\d{3})/g, (_, octal) =>
-      String.fromCharCode(Number.parseInt(octal, 8)),
-    );
+    const target = unescapeMount(escaped);
     const inside = directory === target || directory.startsWith(target.replace(/\/?$/, '/'));
     // Of mounts on the same target the last one is visible.
     if (inside && target.length >= longest) {
@@ -39,6 +37,11 @@ function findMount(directory: string): MountedFileSystem | undefined {
     }
   }
   return best;
+}
+
+/** A path of /proc's lists of mounts, where spaces and the like are octal numbers (proc(5)). */
+export function unescapeMount(text: string): string {
+  return text.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
 /** Whether the ext4 that `directory` is on has a journal; undefined where /proc does not tell. */

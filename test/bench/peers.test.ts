@@ -48,7 +48,8 @@ describe.runIf(root)('on a small image', () => {
   beforeAll(async () => {
     await withScratch(async (scratch) => {
       const reference = await writeImage(path.join(scratch, 'layout'), layers, ['gzip']);
-      const work = path.join(scratch, 'work');
+      // Longer than the name of a socket may be, and with what /proc/mounts escapes.
+      const work = path.join(scratch, 'a place to work in', 'w'.repeat(120));
       const [json, page] = ['r.json', 'r.html'].map((name) => path.join(scratch, name));
       const options = ['--dir', work, '--runs', '1', '--json', json ?? '', '--report', page ?? ''];
       const { code, stdout, stderr } = await runCommand(['bench', reference, ...options]);

@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { unescapeMount } from '../../doctor/file-system.js';
 import type { Contender } from '../contender.js';
 import { rootApart, viewOverlay } from '../layered-view.js';
 import { writePlainLayout } from '../layout.js';
@@ -19,8 +20,8 @@ export function skopeoContender(): Contender {
     kind: 'peer',
     digests: true,
     lacks: [],
-    async absence() {
-      contender.version = await versionOf('skopeo');
+    async absence({ signal }) {
+      contender.version = await versionOf('skopeo', signal);
       if (contender.version === undefined) {
         const reason = 'skopeo is not installed';
         return { status: 'missing', reason, install: 'apt-get install skopeo' };
@@ -70,7 +71,7 @@ async function storedLayers(store: string): Promise<string[]> {
 async function unmountBelow(directory: string): Promise<void> {
   const mounts = (await readFile('/proc/self/mounts', 'utf8'))
     .split('\n')
-    .map((line) => line.split(' ')[1] ?? '')
+    .map((line) => unescapeMount(line.split(' ')[1] ?? ''))
     .filter((target) => target.startsWith(`${directory}/`));
   for (const target of mounts.reverse()) {
     await runProcess('umount', [target]);
