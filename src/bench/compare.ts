@@ -57,6 +57,7 @@ export function compareReports(before: BenchReport, after: BenchReport): Compari
           `${shortDigest(image.manifestDigest)}); look at the times against the floor`,
       );
     }
+    warnings.push(...unmatchedRows(image, other));
     images.push({
       reference: image.reference,
       manifestDigest: image.manifestDigest,
@@ -66,6 +67,11 @@ export function compareReports(before: BenchReport, after: BenchReport): Compari
         return compared === undefined ? [] : [compared];
       }),
     });
+  }
+  for (const image of before.images) {
+    if (!after.images.some((one) => partnerOf(one, before, after) === image)) {
+      warnings.push(`${image.reference}: only in the first`);
+    }
   }
   const least = Math.min(
     ...[before, after].flatMap(({ images }) =>
@@ -87,6 +93,16 @@ function partnerOf(
   const same = before.images.find(({ manifestDigest }) => manifestDigest === image.manifestDigest);
   const alone = before.images.length === 1 && after.images.length === 1;
   return same ?? (alone ? before.images[0] : undefined);
+}
+
+/** Who was measured in one of the two only. */
+function unmatchedRows(image: ImageResult, other: ImageResult): string[] {
+  const measured = ({ rows }: ImageResult) => rows.filter(({ samples }) => samples.length > 0);
+  const only = (these: ImageResult, those: ImageResult, where: string) =>
+    measured(these)
+      .filter(({ id }) => !measured(those).some((row) => row.id === id))
+      .map(({ title }) => `${title}: only in the ${where} of ${image.reference}`);
+  return [...only(other, image, 'first'), ...only(image, other, 'second')];
 }
 
 function compareRows(

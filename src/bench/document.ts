@@ -25,6 +25,9 @@ export async function readReport(file: string): Promise<BenchReport> {
   } catch (error) {
     throw invalid(file, `it is not JSON (${(error as Error).message})`);
   }
+  if ((value?.kind as string | undefined) === 'oci-unpack-bench-registry') {
+    throw invalid(file, 'it is of bench --registry, of which nothing is compared');
+  }
   if (value === null || typeof value !== 'object' || value.kind !== 'oci-unpack-bench') {
     throw invalid(file, 'it was not written by oci-unpack bench --json');
   }
@@ -46,14 +49,17 @@ function isWhole(value: Partial<BenchReport>): value is BenchReport {
     typeof date === 'string' &&
     typeof host?.cpu === 'string' &&
     typeof host.fileSystem?.type === 'string' &&
+    Array.isArray(host.fileSystem.options) &&
     Array.isArray(images) &&
     images.every(
       (image) =>
         typeof image?.manifestDigest === 'string' &&
+        typeof image.reference === 'string' &&
         Array.isArray(image.rows) &&
         image.rows.every(
           (row) =>
             typeof row?.id === 'string' &&
+            typeof row.title === 'string' &&
             Array.isArray(row.samples) &&
             row.samples.every((sample) => typeof sample?.wall === 'number'),
         ),

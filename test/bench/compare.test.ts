@@ -7,6 +7,13 @@ import { runCommand } from '../support/command.js';
 import { withScratch } from '../support/scratch.js';
 import { around, measuredRow, sampleReport } from './sample-report.js';
 
+/** A result that lacks every field of that name. */
+function without(name: string): unknown {
+  return JSON.parse(
+    JSON.stringify(sampleReport(), (key, value) => (key === name ? undefined : value)),
+  );
+}
+
 describe('compare', () => {
   test('tells a change from chance', () => {
     const { images, warnings } = compareReports(sampleReport(3000), sampleReport(2400));
@@ -56,12 +63,31 @@ describe('compare', () => {
   });
 });
 
+test('what only one of the two has is told', () => {
+  const [before, after] = [sampleReport(), sampleReport()];
+  const [image] = before.images;
+  if (image) {
+    before.images.push({ ...image, reference: 'oci:gone', manifestDigest: 'sha256:0' });
+    image.rows.push(measuredRow('umoci', around(5000), { title: 'umoci raw unpack' }));
+    after.images[0]?.rows.push(measuredRow('skopeo', around(5000)));
+  }
+  const { warnings } = compareReports(before, after);
+  expect(warnings).toEqual([
+    expect.stringMatching(/^umoci raw unpack: only in the first of oci:/),
+    expect.stringMatching(/^skopeo: only in the second of oci:/),
+    'oci:gone: only in the first',
+  ]);
+});
+
 describe('reading results', () => {
   test.each([
     ['not JSON', '{', /it is not JSON/],
     ['other JSON', '{"a": 1}', /was not written by/],
     ['null', 'null', /was not written by/],
     ['an older form', JSON.stringify({ ...sampleReport(), schema: 1 }), /form has version 1/],
+    ['that of pulls', '{"kind": "oci-unpack-bench-registry"}', /of bench --registry/],
+    ['no mount options', JSON.stringify(without('options')), /incomplete/],
+    ['no title', JSON.stringify(without('title')), /incomplete/],
     ['no rows', JSON.stringify({ ...sampleReport(), images: [{}] }), /incomplete/],
   ])('%s is refused', async (_, text, message) => {
     await withScratch(async (scratch) => {

@@ -28,6 +28,18 @@ describe('the rank test', () => {
     expect(rankTest(b, a)).toBeCloseTo(chance, 10);
   });
 
+  test('many samples are compared at once, and nearly as exactly', () => {
+    const ramp = (from: number, length: number) => Array.from({ length }, (_, n) => from + n);
+    // 20 against 20 is exact: the same values at other sizes must not jump.
+    expect(rankTest(ramp(0, 21), ramp(5.5, 21))).toBeCloseTo(
+      rankTest(ramp(0, 20), ramp(5.5, 20)),
+      2,
+    );
+    expect(rankTest(ramp(0, 1000), ramp(0.5, 1000))).toBeGreaterThan(0.9);
+    expect(rankTest(ramp(0, 1000), ramp(500, 1000))).toBeLessThan(1e-6);
+    expect(rankTest(Array(30).fill(5), Array(30).fill(5))).toBe(1);
+  });
+
   test('the same samples are no difference, ties take their mean', () => {
     expect(rankTest([1, 2, 3, 4], [1, 2, 3, 4])).toBe(1);
     expect(rankTest([5, 5, 5], [5, 5, 5])).toBe(1);
