@@ -102,9 +102,15 @@ function absentLines({ rows }: ImageResult): string[] {
   return absent.flatMap(({ title, status, reason, install }) => {
     const what = status === 'failed' ? 'failed' : 'not measured';
     const fix = install === undefined ? '' : `; to have it: ${install}`;
-    const why = truncate(printable(reason ?? ''), maxReason);
+    const why = withoutMiddle(printable(reason ?? ''), maxReason);
     return wrap(`${title}: ${what}: ${why}${fix}`);
   });
+}
+
+/** The beginning of a long message says who, and its end says why. */
+function withoutMiddle(text: string, width: number): string {
+  const half = width >> 1;
+  return text.length <= width ? text : `${text.slice(0, half)}…${text.slice(1 - half)}`;
 }
 
 /** Our own run in detail. */

@@ -123,7 +123,7 @@ function figureTable(image: ImageResult): string {
     'memory',
     'MiB/s',
     'files/s',
-    'paths that differ',
+    'differences',
   ];
   const rows = image.rows.filter(({ wall }) => wall !== undefined);
   const body = rows.map((row) =>

@@ -45,7 +45,9 @@ export function stageChart(image: ImageResult, workers: number): string {
       const text = element('title', {}, escapeHtml(`${name}: ${formatSeconds(time)}`));
       const part = { x, y, width: Math.max(wide, 0), height: barHeight, class: classOf(name) };
       const inside =
-        wide > 62 ? label(x + wide / 2, y + 14, name, { anchor: 'middle', style: 'inside' }) : '';
+        wide > name.length * 6.5 + 10
+          ? label(x + wide / 2, y + 14, name, { anchor: 'middle', style: 'inside' })
+          : '';
       x += wide;
       return element('rect', part, text) + inside;
     });

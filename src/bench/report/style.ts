@@ -26,13 +26,14 @@ h3 { font-size: 14px; margin: 28px 0 8px; color: var(--soft); font-weight: 600; 
 p { margin: 4px 0; }
 .soft { color: var(--soft); }
 .warn { color: var(--warn); border-left: 3px solid var(--warn); padding: 2px 0 2px 12px; margin: 12px 0; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 16px 18px; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 16px 18px;
+  overflow-x: auto; }
 .figures { display: flex; flex-wrap: wrap; gap: 12px; margin: 16px 0; }
 .figure { flex: 1 1 120px; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   padding: 10px 14px; }
 .figure b { display: block; font-size: 21px; font-variant-numeric: tabular-nums; letter-spacing: -0.01em; }
 .figure span { color: var(--soft); font-size: 13px; }
-svg { display: block; width: 100%; height: auto; }
+svg { display: block; width: 100%; min-width: 640px; height: auto; }
 svg text { font: 13px system-ui, -apple-system, "Segoe UI", "Liberation Sans", "DejaVu Sans", sans-serif;
   fill: var(--text); }
 svg .axis { fill: var(--soft); font-size: 12px; }
@@ -58,11 +59,11 @@ table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-
 th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
-td.text { text-align: left; white-space: normal; color: var(--soft); overflow-wrap: anywhere; }
+td.text { text-align: left; white-space: normal; min-width: 160px; color: var(--soft); overflow-wrap: anywhere; }
 tr.ours td:first-child { font-weight: 600; color: var(--ours); }
 tr.floor td:first-child { color: var(--floor); }
 tr.javascript td:first-child { color: var(--javascript); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 3px 20px; margin: 0; font-size: 14px; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-code { font: 12.5px ui-monospace, "DejaVu Sans Mono", monospace; }
+code { font: 12.5px ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
 `;
