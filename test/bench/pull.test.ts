@@ -1,9 +1,11 @@
 // `bench --registry` on a small image in a real registry, and the throttle that it measures through.
 
+import { execFileSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { which } from '../../src/bench/process.js';
+import { runPullBench } from '../../src/bench/pull/measure.js';
 import { startThrottle } from '../../src/bench/pull/throttle.js';
 import { runCommand } from '../support/command.js';
 import { usePullFixture } from '../support/pull.js';
@@ -67,7 +69,44 @@ describe.skipIf(cannot !== undefined)(`pulls${cannot ? ` (skipped: ${cannot})` :
   });
 });
 
+describe('what is refused', () => {
+  it.each([
+    [401, 'ERR_REGISTRY_AUTH'],
+    [200, 'ERR_IMAGE_NOT_FOUND'],
+  ])('a registry that answers %i and lists nothing: %s', async (status, code) => {
+    const server = createServer((_, response) => response.writeHead(status).end('{}'));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    try {
+      const registry = `http://127.0.0.1:${port}`;
+      await expect(runPullBench({ registry })).rejects.toMatchObject({ code });
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  it('credentials', async () => {
+    const registry = 'http://u:p@127.0.0.1:1';
+    await expect(runPullBench({ registry })).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+    });
+  });
+});
+
 describe('the throttle', () => {
+  it('is in a group of its own, to which no Ctrl-C comes', async () => {
+    const throttle = await startThrottle({ host: '127.0.0.1', port: 1 }, 1e6);
+    try {
+      const listed = execFileSync('ps', ['--ppid', `${process.pid}`, '-o', 'pid=,pgid=,args=']);
+      const [, pid, group] = /^ *(\d+) +(\d+) .* throttle /m.exec(listed.toString()) ?? [];
+      expect(pid).toBeDefined();
+      expect(group).toBe(pid);
+    } finally {
+      await throttle.close();
+    }
+  });
+
   it('knows when the first byte of a run came back', async () => {
     const pause = 50;
     const server = createServer((_, response) => setTimeout(() => response.end('x'), pause));

@@ -40,7 +40,7 @@ export async function runPullBench(options: PullBenchOptions): Promise<PullBench
   const url = registryURL(options.registry);
   const named = [
     ...(options.images ?? []),
-    ...(url.pathname === '/' ? [] : [url.pathname.slice(1)]),
+    ...(url.pathname === '/' ? [] : [url.pathname.replace(/^\/|\/$/g, '')]),
   ];
   const images = named.length > 0 ? named : await catalog(url, signal);
   return withScratch(directory, signal, async (scratch) => {
@@ -285,6 +285,10 @@ function registryURL(text: string): URL {
       `--registry: ${JSON.stringify(text)} is not http://HOST:PORT; TLS would pass through no throttle`,
     );
   }
+  if (url.username !== '' || url.password !== '') {
+    const what = `--registry: ${url.host}: credentials are for that host, and would not pass through the throttle`;
+    throw new UnpackError('ERR_INVALID_ARGUMENT', what);
+  }
   return url;
 }
 
@@ -293,8 +297,18 @@ async function catalog(url: URL, signal: AbortSignal | undefined): Promise<strin
   const get = async (path: string) => {
     try {
       const answer = await fetch(new URL(path, url), signal === undefined ? {} : { signal });
+      if (answer.status === 401 || answer.status === 403) {
+        throw new UnpackError(
+          'ERR_REGISTRY_AUTH',
+          `${url.host}: ${path}: denied (${answer.status})`,
+        );
+      }
       return (await answer.json()) as { repositories?: string[]; tags?: string[] };
     } catch (cause) {
+      signal?.throwIfAborted();
+      if (cause instanceof UnpackError) {
+        throw cause;
+      }
       throw new UnpackError('ERR_REGISTRY_UNREACHABLE', `${url.host}: ${String(cause)}`, { cause });
     }
   };

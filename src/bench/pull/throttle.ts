@@ -34,7 +34,8 @@ export async function startThrottle(
     throw new UnpackError('ERR_UNSUPPORTED', `no throttle: ${reason} (${install})`);
   }
   const args = ['throttle', target.host, String(target.port), String(rate)];
-  const child = spawn(tool, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  // Out of the terminal's group: it ends with its stdin, and Ctrl-C is for who asks it.
+  const child = spawn(tool, args, { detached: true, stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   const failed = once(child, 'error').then(([error]) => {
     throw UnpackError.fromSystem(error, tool);
