@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { findFileSystem, hasJournal } from '../doctor/file-system.js';
 import { givenPath } from '../given-path.js';
+import { UnpackError } from '../index.js';
 import { makeDirectory } from '../native/index.js';
 
 /** The file system of a directory. */
@@ -30,10 +31,14 @@ export async function makeScratchDirectory(given?: string): Promise<string> {
   if (parent === undefined) {
     parent = (await hasRoom('/dev/shm')) ? '/dev/shm' : tmpdir();
   }
-  if (given !== undefined) {
-    await makeDirectory(givenPath('directory', given));
+  try {
+    if (given !== undefined) {
+      await makeDirectory(givenPath('directory', given));
+    }
+    return await mkdtemp(path.join(await realpath(parent), 'oci-unpack-'));
+  } catch (error) {
+    throw UnpackError.from(error);
   }
-  return mkdtemp(path.join(await realpath(parent), 'oci-unpack-'));
 }
 
 /** Whether `directory` is a tmpfs with room, in its own bounds and in memory. */

@@ -1,6 +1,7 @@
 // An image as the contenders need it: its reference, where its blobs lie, and how much is in it.
 
 import { open } from 'node:fs/promises';
+import { UnpackError } from '../index.js';
 import { openImageSource, resolveImage } from '../source/index.js';
 
 /** A layer's blob: `length` bytes of `path`, from `offset` on. */
@@ -42,6 +43,10 @@ export async function withBenchImage<T>(
         return { path, offset, length, digest: descriptor.digest, diffID, compression };
       }),
     );
+    if (layers.length === 0) {
+      const what = `${reference}: an image without layers, of which there is nothing to measure`;
+      throw new UnpackError('ERR_INVALID_ARGUMENT', what);
+    }
     return await body({
       reference,
       manifestDigest: image.manifestDigest,

@@ -16,7 +16,7 @@ import { withScratch } from './scratch.js';
 export interface BenchOptions {
   /** References of images; none: the demo's image is made. */
   images?: readonly string[];
-  /** Where to work, which is the file system that is measured; default: a tmpfs with room, else $TMPDIR. */
+  /** Where to work, which is the file system that is measured; default: $TMPDIR, else a tmpfs with room, else /tmp. */
   directory?: string;
   /** Timed runs of each contender. Default 5. */
   runs?: number;
@@ -69,6 +69,9 @@ export async function runBench(options: BenchOptions = {}): Promise<BenchReport>
   const runs = smoke ? 1 : (options.runs ?? 5);
   const peers = options.peers ?? (smoke ? 'javascript' : 'all');
   checkPeers(peers);
+  for (const reference of images) {
+    await withBenchImage(reference, async () => {}); // the last one too before minutes of measuring
+  }
   return withScratch(directory, signal, async (scratch) => {
     const host = describeHost(scratch);
     const settings = { scratch, runs, peers, signal, onStep };

@@ -17,7 +17,7 @@ export async function withScratch<T>(
     if (signal?.aborted && !(error instanceof UnpackError)) {
       throw new UnpackError('ERR_ABORTED', 'cancelled', { cause: error });
     }
-    throw error;
+    throw UnpackError.from(error);
   } finally {
     await removeTree(scratch);
   }

@@ -1,6 +1,6 @@
 // Every contender on a small image, as a user runs the bench: who is installed unpacks it, and to the same tree.
 
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { withBenchImage } from '../../src/bench/image.js';
@@ -150,6 +150,30 @@ describe('the choice of peers', () => {
     const { code, stderr } = await runCommand(['bench', '--report', '/no/such/place/r.html']);
     expect(code).toBe(1);
     expect(stderr).toContain('ERR_NOT_FOUND');
+  });
+
+  test('what it would overwrite, and what it would not do, is told at once', async () => {
+    await withScratch(async (scratch) => {
+      const archive = path.join(scratch, 'image.tar');
+      await writeFile(archive, 'index.json\0 of an archive');
+      const reference = await writeImage(path.join(scratch, 'layout'), layers);
+      for (const [args, said, code] of [
+        [['--json', archive], 'no result of bench', 2],
+        [['--json', scratch], 'EISDIR', 1],
+        [['--json', 'r', '--report', './r'], 'the same file', 2],
+        [['--rates', '100'], 'needs --registry', 2],
+        [['--registry', 'http://127.0.0.1:1', '--report', 'r'], '--report', 2],
+        [['--registry', 'http://127.0.0.1:1', '--peers', 'umoci'], 'umoci cannot', 2],
+        [['--dir', '/proc/no-such'], 'mkdir(/proc/no-such)', 1],
+        [[reference, 'oci:/no/such'], '/no/such', 1],
+      ] as const) {
+        const result = await runCommand(['bench', '--smoke', '--dir', scratch, ...args]);
+        expect({ args, code: result.code }).toEqual({ args, code });
+        expect(result.stderr).toContain(said);
+      }
+      expect(await readFile(archive, 'utf8')).toContain('of an archive');
+      expect((await readdir(scratch)).sort()).toEqual(['image.tar', 'layout']);
+    });
   });
 
   test('--smoke --json prints the result', async () => {

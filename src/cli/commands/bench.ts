@@ -1,6 +1,6 @@
 // `oci-unpack bench [IMAGE...]`.
 
-import { access, constants, stat, writeFile } from 'node:fs/promises';
+import { access, constants, type FileHandle, open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
 import {
@@ -67,7 +67,8 @@ export function benchCommand(context: RunContext): Command {
     .addHelpText('after', example)
     .action(async (images: string[], given: BenchArguments) => {
       const { references, json } = jsonOption(images, given.json);
-      await checkOutputs([given.report, json]);
+      checkCombination(given);
+      await checkOutputs(given.report, typeof json === 'string' ? json : undefined);
       const output = { quiet: given.quiet, json: json === true };
       const region = context.liveRegion(output);
       if (given.registry !== undefined) {
@@ -88,13 +89,13 @@ export function benchCommand(context: RunContext): Command {
       } finally {
         region?.clear();
       }
+      context.print(output, report, () => benchLines(report));
       if (given.report !== undefined) {
-        await writeFile(given.report, htmlReport(report));
+        await writeOutput(given.report, htmlReport(report));
       }
       if (typeof json === 'string') {
-        await writeFile(json, `${JSON.stringify(report, null, 2)}\n`);
+        await writeOutput(json, `${JSON.stringify(report, null, 2)}\n`);
       }
-      context.print(output, report, () => benchLines(report));
       if (!report.equal) {
         process.exitCode = exitFailed;
       }
@@ -121,11 +122,11 @@ async function benchPulls(
       onStep: (text) => region?.draw([text]),
     });
     region?.clear();
-    if (typeof json === 'string') {
-      await writeFile(json, `${JSON.stringify(report, null, 2)}\n`);
-    }
     const output = { quiet: given.quiet, json: json === true };
     context.print(output, report, () => pullBenchLines(report));
+    if (typeof json === 'string') {
+      await writeOutput(json, `${JSON.stringify(report, null, 2)}\n`);
+    }
   } finally {
     region?.clear();
   }
@@ -153,18 +154,85 @@ function compareCommand(context: RunContext): Command {
     });
 }
 
-/** Before minutes of measuring: whether its result can be written. */
-async function checkOutputs(files: readonly (string | true | undefined)[]): Promise<void> {
-  for (const file of files.filter((one) => typeof one === 'string')) {
-    try {
-      await access(path.dirname(givenPath('file', file)), constants.W_OK);
-      const there = await stat(file).catch(() => undefined);
-      if (there?.isDirectory()) {
-        throw new UnpackError('ERR_INVALID_ARGUMENT', `${file}: is a directory`, { path: file });
-      }
-    } catch (error) {
-      throw UnpackError.from(error);
+/** What only one of the two benches has would be ignored by the other. */
+function checkCombination({ registry, report, rates, peers = 'all' }: BenchArguments): void {
+  const wrong = (what: string) => new UnpackError('ERR_INVALID_ARGUMENT', what);
+  if (registry === undefined) {
+    if (rates !== undefined) {
+      throw wrong('--rates: needs --registry');
     }
+    return;
+  }
+  if (report !== undefined) {
+    throw wrong('--report: shows unpacks; for pulls of --registry there is --json FILE');
+  }
+  if (!['all', 'none', 'containerd'].includes(peers)) {
+    throw wrong(
+      `--peers: ${peers} cannot be measured with --registry; write all, none or containerd`,
+    );
+  }
+}
+
+/** Before minutes of measuring: whether its results can be written. */
+async function checkOutputs(report: string | undefined, json: string | undefined): Promise<void> {
+  if (report !== undefined && json !== undefined && path.resolve(report) === path.resolve(json)) {
+    throw new UnpackError(
+      'ERR_INVALID_ARGUMENT',
+      `${json}: --report and --json name the same file`,
+    );
+  }
+  await checkOutput(report, '<!doctype html>');
+  await checkOutput(json, '{');
+}
+
+/** A file that begins otherwise than with `start` may be all but a result: an image after `--json`, say. */
+async function checkOutput(file: string | undefined, start: string): Promise<void> {
+  if (file === undefined) {
+    return;
+  }
+  try {
+    const found = await startOf(givenPath('file', file), start.length);
+    if (found !== '' && found !== start) {
+      const what = `${file}: is there already, and is no result of bench that it may overwrite`;
+      throw new UnpackError('ERR_INVALID_ARGUMENT', what);
+    }
+  } catch (error) {
+    throw UnpackError.from(error);
+  }
+}
+
+/** The first characters of a file that can be written; of one that is not there yet, and of a pipe, none. */
+async function startOf(file: string, length: number): Promise<string> {
+  let handle: FileHandle;
+  try {
+    handle = await open(file, 'r+');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EISDIR') {
+      throw new UnpackError('ERR_INVALID_ARGUMENT', `${file}: is a directory`, { path: file });
+    }
+    if (code !== 'ENOENT') {
+      throw error;
+    }
+    await access(path.dirname(file), constants.W_OK | constants.X_OK);
+    return '';
+  }
+  try {
+    if ((await handle.stat()).size === 0) {
+      return '';
+    }
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, 0);
+    return buffer.toString('latin1', 0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function writeOutput(file: string, text: string): Promise<void> {
+  try {
+    await writeFile(file, text);
+  } catch (error) {
+    throw UnpackError.fromSystem(error, file);
   }
 }
 
