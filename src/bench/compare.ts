@@ -98,10 +98,14 @@ function partnerOf(
 /** Who was measured in one of the two only. */
 function unmatchedRows(image: ImageResult, other: ImageResult): string[] {
   const measured = ({ rows }: ImageResult) => rows.filter(({ samples }) => samples.length > 0);
-  const only = (these: ImageResult, those: ImageResult, where: string) =>
-    measured(these)
+  const only = (these: ImageResult, those: ImageResult, where: string) => {
+    const titles = measured(these)
       .filter(({ id }) => !measured(those).some((row) => row.id === id))
-      .map(({ title }) => `${title}: only in the ${where} of ${image.reference}`);
+      .map(({ title }) => title);
+    return titles.length === 0
+      ? []
+      : [`${image.reference}: only the ${where} has ${titles.join('; ')}`];
+  };
   return [...only(other, image, 'first'), ...only(image, other, 'second')];
 }
 
