@@ -92,7 +92,7 @@ function javaScriptContender(variant: Variant, owners: boolean): Contender {
     title,
     kind,
     digests,
-    lacks,
+    lacks: owners ? lacks : [...lacks, 'owners'],
     async absence({ image }): Promise<Absence | undefined> {
       const installed = moduleVersion(module);
       if (installed === undefined) {

@@ -1,13 +1,13 @@
 // Every contender on a small image, as a user runs the bench: who is installed unpacks it, and to the same tree.
 
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { withBenchImage } from '../../src/bench/image.js';
 import type { Row } from '../../src/bench/measure.js';
 import { parallelContainerdContender } from '../../src/bench/peers/containerd.js';
 import { which } from '../../src/bench/process.js';
-import type { BenchReport } from '../../src/bench/run.js';
+import type { BenchReport, ImageResult } from '../../src/bench/run.js';
 import { runCommand } from '../support/command.js';
 import { withScratch } from '../support/scratch.js';
 import { dir, file, hardlink, opaque, symlink, whiteout } from '../support/tar-builder.js';
@@ -138,6 +138,26 @@ test.runIf(root && which('containerd') !== undefined)(
   },
   300_000,
 );
+
+test.runIf(root)('without root nobody tries to set owners', async () => {
+  await withScratch(async (scratch) => {
+    await chmod(scratch, 0o755);
+    const work = path.join(scratch, 'work');
+    await mkdir(work);
+    await chown(work, 65534, 65534);
+    const reference = await writeImage(path.join(scratch, 'layout'), layers, ['gzip']);
+    const options = ['--dir', work, '--runs', '1', '--peers', 'tar-gzip', '--json'];
+    const wrapper = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'];
+    const { code, stdout } = await runCommand(['bench', reference, ...options], { wrapper });
+    expect(code).toBe(0);
+    const { rows } = (JSON.parse(stdout) as BenchReport).images[0] as ImageResult;
+    const tar = rows.find(({ id }) => id === 'tar-gzip');
+    expect(tar).toMatchObject({ status: 'measured', differenceCount: 0 });
+    expect(tar?.note).toBeUndefined();
+    expect(tar?.lacks).toContain('owners');
+    expect(rows.at(-1)).toMatchObject({ id: 'floor', status: 'unsuitable' });
+  });
+});
 
 describe('the choice of peers', () => {
   test('an unknown one is a usage error that lists all', async () => {
