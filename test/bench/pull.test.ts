@@ -86,6 +86,21 @@ describe('what is refused', () => {
     }
   });
 
+  it('to wait after a stop', async () => {
+    const server = createServer(() => undefined);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const registry = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    try {
+      const signal = AbortSignal.timeout(50);
+      await expect(runPullBench({ registry, signal })).rejects.toMatchObject({
+        code: 'ERR_ABORTED',
+      });
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
   it('credentials', async () => {
     const registry = 'http://u:p@127.0.0.1:1';
     await expect(runPullBench({ registry })).rejects.toMatchObject({

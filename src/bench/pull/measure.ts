@@ -305,7 +305,9 @@ async function catalog(url: URL, signal: AbortSignal | undefined): Promise<strin
       }
       return (await answer.json()) as { repositories?: string[]; tags?: string[] };
     } catch (cause) {
-      signal?.throwIfAborted();
+      if (signal?.aborted) {
+        throw new UnpackError('ERR_ABORTED', 'cancelled', { cause });
+      }
       if (cause instanceof UnpackError) {
         throw cause;
       }
