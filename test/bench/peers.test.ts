@@ -179,7 +179,7 @@ describe('the choice of peers', () => {
       const reference = await writeImage(path.join(scratch, 'layout'), layers);
       for (const [args, said, code] of [
         [['--json', archive], 'no result of bench', 2],
-        [['--json', scratch], 'EISDIR', 1],
+        [['--json', scratch], 'is a directory', 2],
         [['--json', 'r', '--report', './r'], 'the same file', 2],
         [['--rates', '100'], 'needs --registry', 2],
         [['--registry', 'http://127.0.0.1:1', '--report', 'r'], '--report', 2],
