@@ -91,8 +91,9 @@ class OverlayContext {
     const UniqueFd mounted(
         static_cast<int>(::syscall(SYS_fsmount, fs_.get(), FSMOUNT_CLOEXEC, attributes)));
     if (!mounted.valid()) return mount_error(errno, "fsmount", target, context_log(fs_.get()));
+    // A target that is a symlink is followed, as mount(2) and umount(2) do.
     if (::syscall(SYS_move_mount, mounted.get(), "", AT_FDCWD, target.c_str(),
-                  MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+                  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) != 0) {
       return mount_error(errno, "move_mount", target);
     }
     return {};

@@ -2,19 +2,21 @@
 // and runs them is loaded when that is done.
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, realpath, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
 import { givenPath } from '../given-path.js';
 import type { Container, Database, Image, Labels } from '../metadata/index.js';
-import { makeDirectory, removeTree } from '../native/index.js';
+import { type FileLock, makeDirectory, removeTree } from '../native/index.js';
 import {
   type LayerSnapshotter,
   liveMounts,
   type Mount,
   mountAll,
   unmountAll,
+  unmountOwn,
 } from '../snapshots/index.js';
 import type { ResolvedImage } from '../source/index.js';
 import type { RuntimeRun } from './runtime.js';
@@ -36,6 +38,8 @@ export interface ContainersContext {
   /** Removes a snapshot that nothing needs; whether it was such a one. */
   collect(key: string): Promise<boolean>;
   withLease<T>(work: (lease: string) => Promise<T>): Promise<T>;
+  /** A lock of that name in the store; undefined while somebody else has it. */
+  lock(name: string): Promise<FileLock | undefined>;
 }
 
 /** Options of {@link Containers.create}. */
@@ -91,6 +95,9 @@ const mountLabel = 'oci-unpack.io/mount';
 /** Of views: where they are mounted; they go with the mount. */
 const viewLabel = 'oci-unpack.io/view';
 
+/** Between two looks whether another call has mounted a container. */
+const lockMilliseconds = 20;
+
 /** The containers of the store's namespace. */
 export class Containers {
   readonly #context: ContainersContext;
@@ -129,8 +136,9 @@ export class Containers {
     const container = this.get(id);
     await this.#checkEnded(container);
     const target = container.labels[mountLabel];
-    if (target !== undefined && (await this.#isMounted(container, target))) {
-      await unmountAll(target);
+    if (target !== undefined) {
+      // Nothing else: the mount may have gone with a reboot, and another be there now.
+      await unmountOwn(target, await this.#directoriesOf(container.snapshotKey));
     }
     // First: nothing would name it any more.
     await removeTree(this.#ownBundle(id));
@@ -156,30 +164,37 @@ export class Containers {
   /**
    * Mounts a container's root file system at `target`, a directory; changes go to its snapshot.
    *
-   * @throws UnpackError `ERR_STORE_NOT_FOUND`, `ERR_STORE_IN_USE` where it is mounted elsewhere, `ERR_MOUNT`
+   * @throws UnpackError `ERR_STORE_NOT_FOUND`, `ERR_STORE_IN_USE` where it is mounted elsewhere, also in another mount
+   * namespace, `ERR_MOUNT`
    */
   async mount(id: string, target: string): Promise<Mount[]> {
-    const { database } = this.#context;
-    const absolute = givenPath('target', target);
+    const real = await realPath(givenPath('target', target));
     const mounts = await this.mounts(id);
-    await this.#checkFree(id);
-    await mountAll(mounts, absolute);
-    database.update((tx) => tx.containers.update(id, { labels: { [mountLabel]: absolute } }));
+    let lock = await this.#context.lock(this.#fileName(id));
+    for (; lock === undefined; lock = await this.#context.lock(this.#fileName(id))) {
+      await sleep(lockMilliseconds);
+    }
+    try {
+      await this.#checkFree(id);
+      await this.#mountNoted(id, mounts, real);
+    } finally {
+      await lock.release();
+    }
     return mounts;
   }
 
   /** Mounts an image of the store read-only at `target`; {@link umount} takes both away. @throws as `mount` */
   async mountImage(image: string, target: string): Promise<Mount[]> {
     const { snapshotter } = this.#context;
-    const absolute = givenPath('target', target);
+    const real = await realPath(givenPath('target', target));
     const { resolved } = await this.#context.unpack(image, {});
     const key = `view/${randomBytes(8).toString('hex')}`;
     return this.#context.withLease(async (lease) => {
-      const labels = { [viewLabel]: absolute, 'containerd.io/gc.root': new Date().toISOString() };
+      const labels = { [viewLabel]: real, 'containerd.io/gc.root': new Date().toISOString() };
       const parent = resolved.layers.at(-1)?.chainID;
       const mounts = await snapshotter.view(key, parent, { lease, labels });
       try {
-        await mountAll(mounts, absolute);
+        await mountAll(mounts, real);
       } catch (error) {
         await rollBack(() => snapshotter.remove(key));
         throw error;
@@ -189,29 +204,32 @@ export class Containers {
   }
 
   /**
-   * Takes away what is mounted at `target`, a directory or a container's id.
+   * Takes away what is mounted at `target`, a directory or a container's id. What was not mounted by this store stays.
    *
-   * @returns whether it was of this store
+   * @returns whether this store had mounted something there
    * @throws UnpackError `ERR_MOUNT` while it is in use
    */
   async umount(target: string): Promise<boolean> {
     const { database, snapshotter } = this.#context;
     const absolute = givenPath('target', target);
+    const places: (string | undefined)[] = [absolute, await realPath(absolute)];
     const container = this.list().find(
       ({ id, labels }) =>
-        labels[mountLabel] === absolute || (id === target && labels[mountLabel] !== undefined),
+        places.includes(labels[mountLabel]) || (id === target && labels[mountLabel] !== undefined),
     );
     const at = container?.labels[mountLabel] ?? absolute;
     const views: string[] = [];
     await snapshotter.walk(({ name, labels }) => {
-      if (labels[viewLabel] === at) {
+      if (labels[viewLabel] === at || places.includes(labels[viewLabel])) {
         views.push(name);
       }
     }, 'kind==view');
     if (container === undefined && views.length === 0) {
       return false;
     }
-    await unmountAll(at);
+    const keys = [...(container ? [container.snapshotKey] : []), ...views];
+    const directories = await Promise.all(keys.map((key) => this.#directoriesOf(key)));
+    await unmountOwn(at, directories.flat());
     if (container !== undefined) {
       const labels = { [mountLabel]: null };
       database.update((tx) => tx.containers.update(container.id, { labels }));
@@ -241,12 +259,8 @@ export class Containers {
     try {
       const created = await this.#create(image, options);
       container = created.container;
-      const { id, snapshotKey } = container;
-      const [mounts, direct] = await this.#mountBundle(snapshotKey, rootfs);
-      if (direct === undefined) {
-        const labels = { [mountLabel]: rootfs };
-        database.update((tx) => tx.containers.update(id, { labels }));
-      }
+      const { id } = container;
+      const [mounts, direct] = await this.#mountBundle(container, rootfs);
       const config = created.resolved.config;
       const { User = '' } = (config.config ?? {}) as { User?: string };
       const isRoot = process.geteuid?.() === 0;
@@ -366,22 +380,42 @@ export class Containers {
   }
 
   /** Mounts at `rootfs`; or tells the directory that is to be the root, where nothing can be mounted. */
-  async #mountBundle(key: string, rootfs: string): Promise<[Mount[], string | undefined]> {
-    const mounts = await this.#context.snapshotter.mounts(key);
+  async #mountBundle(
+    { id, snapshotKey }: Container,
+    rootfs: string,
+  ): Promise<[Mount[], string | undefined]> {
+    const mounts = await this.#context.snapshotter.mounts(snapshotKey);
     const [only] = mounts;
     if (process.geteuid?.() !== 0 && mounts.length === 1 && only?.type === 'bind') {
       return [mounts, only.source];
     }
     await mkdir(rootfs, { mode: 0o755 });
-    await mountAll(mounts, rootfs);
+    await this.#mountNoted(id, mounts, await realPath(rootfs));
     return [mounts, undefined];
   }
 
+  /** Mounts a container at `target`, a real path. Noted before: whoever dies when, what is mounted is known. */
+  async #mountNoted(id: string, mounts: readonly Mount[], target: string): Promise<void> {
+    const note = (place: string | null) =>
+      this.#context.database.update((tx) =>
+        tx.containers.update(id, { labels: { [mountLabel]: place } }),
+      );
+    note(target);
+    try {
+      await mountAll(mounts, target);
+    } catch (error) {
+      await rollBack(() => note(null));
+      throw error;
+    }
+  }
+
+  /** Two mounts of one writable directory harm each other's files (overlayfs.rst, "Sharing and copying layers"). */
   async #checkFree(id: string): Promise<void> {
-    const container = this.get(id);
-    const target = container.labels[mountLabel];
-    if (target !== undefined && (await this.#isMounted(container, target))) {
-      throw new UnpackError('ERR_STORE_IN_USE', `container ${id}: is mounted at ${target}`);
+    const [directory = ''] = await this.#directoriesOf(this.get(id).snapshotKey);
+    const [use] = (await liveMounts([directory])).get(directory) ?? [];
+    if (use !== undefined) {
+      const problem = `is mounted at ${use.target}, as process ${use.pid} sees it`;
+      throw new UnpackError('ERR_STORE_IN_USE', `container ${id}: ${problem}`);
     }
   }
 
@@ -396,21 +430,15 @@ export class Containers {
     }
   }
 
-  /** The mount may have gone with a reboot, and something else may be mounted there now. */
-  async #isMounted({ snapshotKey }: Container, target: string): Promise<boolean> {
-    const info = await this.#context.snapshotter.stat(snapshotKey).catch(() => undefined);
-    if (info === undefined) {
-      return false;
-    }
-    const [kind, number] = info.directory.split('/').slice(-2);
-    const own = `/${kind}/${number}/fs`;
-    // proc_pid_mountinfo(5): number, parent, device, root, mount point, ... - type, source, options
-    const mounts = await readFile('/proc/self/mountinfo', 'utf8');
-    return mounts.split('\n').some((line) => {
-      const [, , , root = '', at = '', ...rest] = line.split(' ');
-      const upper = rest.join(' ').includes(`${own},`) || rest.join(' ').endsWith(own);
-      return unescapeMount(at) === target && (root.endsWith(own) || upper);
-    });
+  /** The directory that a mount of a snapshot needs: its own, or of a view the one that it shows; none where it is gone. */
+  async #directoriesOf(key: string): Promise<string[]> {
+    const { snapshotter } = this.#context;
+    const info = await snapshotter.stat(key).catch(() => undefined);
+    const shown =
+      info?.kind === 'view' && info.parent !== undefined
+        ? await snapshotter.stat(info.parent).catch(() => undefined)
+        : info;
+    return shown === undefined ? [] : [shown.directory];
   }
 
   async #removeSnapshot(key: string): Promise<void> {
@@ -422,7 +450,11 @@ export class Containers {
   }
 
   #ownBundle(id: string): string {
-    return path.join(this.#context.root, 'bundles', `${this.#context.database.namespace}-${id}`);
+    return path.join(this.#context.root, 'bundles', this.#fileName(id));
+  }
+
+  #fileName(id: string): string {
+    return `${this.#context.database.namespace}-${id}`;
   }
 }
 
@@ -437,10 +469,9 @@ function containerID(image: string): string {
   return `${name}-${randomBytes(3).toString('hex')}`;
 }
 
-function unescapeMount(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, octal: string) =>
-    String.fromCharCode(Number.parseInt(octal, 8)),
-  );
+/** As the kernel tells where something is mounted; what is not there as it is. */
+function realPath(file: string): Promise<string> {
+  return realpath(file).catch(() => file);
 }
 
 /** Whether it had to be made. */

@@ -12,7 +12,7 @@ import type { LayerSnapshotter, SnapshotterKind } from './snapshotter.js';
 
 export { bootID, inUserNamespace, overlayHasIndex } from './boot.js';
 export { liveMounts, type MountUse } from './live-mounts.js';
-export { mountAll, unmountAll } from './mount.js';
+export { mountAll, unmountAll, unmountOwn } from './mount.js';
 export {
   type AdoptOptions,
   type CleanupReport,

@@ -33,27 +33,47 @@ export async function liveMounts(directories: readonly string[]): Promise<Map<st
   for (const [pid, mounts] of await mountTables()) {
     for (const mount of mounts) {
       const layers = await layersOf(mount, pid);
-      for (const { directory, real, inode, place } of wanted) {
-        const type = layers.some(
-          (layer) =>
-            isWithin(layer.path, directory) ||
-            isWithin(layer.path, real) ||
-            (inode !== undefined && layer.inode === inode),
-        )
-          ? 'overlay'
-          : place !== undefined && mount.device === place.device && isWithin(mount.root, place.path)
-            ? 'bind'
-            : undefined;
+      for (const one of wanted) {
+        const type = useOf(mount, layers, one);
         if (type !== undefined) {
-          uses.set(directory, [
-            ...(uses.get(directory) ?? []),
-            { target: mount.target, pid, type },
-          ]);
+          const known = uses.get(one.directory) ?? [];
+          uses.set(one.directory, [...known, { target: mount.target, pid, type }]);
         }
       }
     }
   }
   return uses;
+}
+
+/**
+ * Of each mount at `target` in this mount namespace, the lowest first: whether it needs one of `directories` (absolute), or
+ * something in it.
+ */
+export async function mountsAt(target: string, directories: readonly string[]): Promise<boolean[]> {
+  const real = await realpath(target).catch(() => target);
+  const wanted = await Promise.all(directories.map(identify));
+  const mounts = (await readMounts('self')).filter((mount) => mount.target === real);
+  return Promise.all(
+    mounts.map(async (mount) => {
+      const layers = await layersOf(mount, 'self');
+      return wanted.some((one) => useOf(mount, layers, one) !== undefined);
+    }),
+  );
+}
+
+/** How `mount`, an overlay of `layers` if it is one, needs a directory; undefined where it does not. */
+function useOf(
+  mount: MountLine,
+  layers: readonly Layer[],
+  { directory, real, inode, place }: Wanted,
+): MountUse['type'] | undefined {
+  const isLayer = ({ path: layer, inode: own }: Layer) =>
+    isWithin(layer, directory) || isWithin(layer, real) || (inode !== undefined && own === inode);
+  if (layers.some(isLayer)) {
+    return 'overlay';
+  }
+  const isBound = mount.device === place?.device && isWithin(mount.root, place.path);
+  return isBound ? 'bind' : undefined;
 }
 
 /** `inner` is `outer`, or lies in it. */
@@ -86,11 +106,15 @@ async function identify(directory: string): Promise<Wanted> {
   return { directory, real, inode, place };
 }
 
-/** Directories that an overlay is made of. */
-async function layersOf(
-  mount: MountLine,
-  pid: number,
-): Promise<{ path: string; inode: string | undefined }[]> {
+/** A directory that an overlay is made of. */
+interface Layer {
+  path: string;
+  /** `DEVICE:INODE`. */
+  inode: string | undefined;
+}
+
+/** Those of a mount that `pid` sees; none where it is no overlay. */
+async function layersOf(mount: MountLine, pid: number | 'self'): Promise<Layer[]> {
   if (mount.type !== 'overlay') {
     return [];
   }

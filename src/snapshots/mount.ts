@@ -4,6 +4,7 @@
 import { UnpackError } from '../errors.js';
 import { givenPath } from '../given-path.js';
 import { loadBinding } from '../native/index.js';
+import { mountsAt } from './live-mounts.js';
 import { splitPaths, unescapeOption } from './mount-options.js';
 import type { Mount } from './snapshotter.js';
 
@@ -44,6 +45,29 @@ export async function unmountAll(target: string, options: { lazy?: boolean } = {
       if (errno === 'EINVAL' || errno === 'ENOENT') {
         return; // umount(2): not a mount point
       }
+      throw UnpackError.from(error);
+    }
+  }
+}
+
+/**
+ * Takes away the mounts at `target` that need one of `directories`, those of snapshots; what else is mounted there stays.
+ *
+ * @throws UnpackError `ERR_MOUNT` where one is in use, or something else is mounted on top of it
+ */
+export async function unmountOwn(target: string, directories: readonly string[]): Promise<void> {
+  for (;;) {
+    const own = await mountsAt(target, directories);
+    if (!own.includes(true)) {
+      return;
+    }
+    if (!own.at(-1)) {
+      const problem = 'something else is mounted on top; unmount that first';
+      throw new UnpackError('ERR_MOUNT', `${target}: ${problem}`, { path: target });
+    }
+    try {
+      await loadBinding().unmount({ target, lazy: false });
+    } catch (error) {
       throw UnpackError.from(error);
     }
   }

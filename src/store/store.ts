@@ -153,6 +153,7 @@ export class Store {
         return collectSnapshot(this.#context, id);
       },
       withLease: (work) => this.#context.session().withLease(database, [], work),
+      lock: (name) => this.#context.locks.tryLock('container', name),
     });
   }
 

@@ -1,10 +1,10 @@
 // Containers of a real image, mounted by the kernel and run by the host's runtime: the image is the host's busybox, so
 // that it can be made anywhere.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, symlink as symlinkTo, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Store } from '../../src/index.js';
@@ -126,6 +126,81 @@ describe.skipIf(missing !== undefined)('containers', () => {
       } finally {
         execFileSync('umount', [target]);
       }
+    });
+  });
+
+  it('leaves what else is mounted where it is unmounted', async () => {
+    await withImage(async (store, scratch) => {
+      const target = path.join(scratch, 'target');
+      await mkdir(target);
+      execFileSync('mount', ['-t', 'tmpfs', 'before', target]);
+      try {
+        await writeFile(path.join(target, 'own'), '');
+        await store.containers.create('box', { id: 'web' });
+        await store.containers.mount('web', target);
+        expect(await store.containers.umount('web')).toBe(true);
+        expect(await readdir(target)).toEqual(['own']);
+        await store.containers.mountImage('box', target);
+        expect(await store.containers.umount(target)).toBe(true);
+        expect(await readdir(target)).toEqual(['own']);
+        await store.containers.mount('web', target);
+        execFileSync('mount', ['-t', 'tmpfs', 'after', target]);
+        const code = 'ERR_MOUNT';
+        await expect(store.containers.umount('web')).rejects.toMatchObject({ code });
+        execFileSync('umount', [target, target]);
+        execFileSync('mount', ['-t', 'tmpfs', 'instead', target]);
+        expect(await store.containers.umount('web')).toBe(true);
+        expect(await readdir(target)).toEqual([]);
+      } finally {
+        execFileSync('umount', [target, target]);
+      }
+    });
+  });
+
+  it('are mounted once, whoever asks at the same time and in whatever mount namespace', async () => {
+    await withImage(async (store, scratch) => {
+      const targets = ['one', 'two', 'three'].map((name) => path.join(scratch, name));
+      await Promise.all(targets.map((target) => mkdir(target)));
+      await store.containers.create('box', { id: 'web' });
+      const mounting = targets.map((target) => store.containers.mount('web', target));
+      const settled = await Promise.allSettled(mounting);
+      expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+      const at = targets.find((target) => mounts().includes(` ${target} `)) ?? '';
+      const script = `mount --make-rprivate / && echo ready && read line`;
+      const other = spawn('unshare', ['-m', 'sh', '-c', script]);
+      try {
+        await once(other.stdout, 'data');
+        expect(await store.containers.umount(at)).toBe(true);
+        await expect(store.containers.mount('web', at)).rejects.toMatchObject({
+          code: 'ERR_STORE_IN_USE',
+          message: expect.stringContaining(`${other.pid}`),
+        });
+      } finally {
+        other.stdin.end('\n');
+        await once(other, 'close');
+      }
+    });
+  });
+
+  it('are mounted and run by way of symlinks, and nothing is left', async () => {
+    await withImage(async (store, scratch) => {
+      await mkdir(path.join(scratch, 'target'));
+      await symlinkTo('target', path.join(scratch, 'link'));
+      await symlinkTo('store', path.join(scratch, 'way'));
+      const other = await Store.open(path.join(scratch, 'way'));
+      try {
+        const options = { args: ['echo', 'hi'], stdio: 'ignore', id: 'job' } as const;
+        expect(await other.containers.run('box', options)).toMatchObject({ exitCode: 0 });
+        expect(other.containers.list()).toEqual([]);
+        await other.containers.create('box', { id: 'web' });
+        await other.containers.mount('web', path.join(scratch, 'link'));
+        expect(await readdir(path.join(scratch, 'target'))).toContain('top');
+        await other.containers.remove('web');
+        expect(mounts()).not.toContain(scratch);
+      } finally {
+        await other.close();
+      }
+      expect(await readdir(path.join(store.root, 'bundles'))).toEqual([]);
     });
   });
 
