@@ -453,8 +453,9 @@ export class Containers {
     return path.join(this.#context.root, 'bundles', this.#fileName(id));
   }
 
+  /** No other container's: what is between the two is in no identifier. */
   #fileName(id: string): string {
-    return `${this.#context.database.namespace}-${id}`;
+    return `${this.#context.database.namespace}~${id}`;
   }
 }
 

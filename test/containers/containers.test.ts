@@ -1,7 +1,7 @@
 // Containers of a real image, mounted by the kernel and run by the host's runtime: the image is the host's busybox, so
 // that it can be made anywhere.
 
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, symlink as symlinkTo, writeFile } from 'node:fs/promises';
@@ -202,6 +202,28 @@ describe.skipIf(missing !== undefined)('containers', () => {
       }
       expect(await readdir(path.join(store.root, 'bundles'))).toEqual([]);
     });
+  });
+
+  it('have bundles of their own, whatever hyphens are in ids and namespaces', async () => {
+    await withImage(async (store) => {
+      const other = await Store.open(store.root, { namespace: 'a' });
+      try {
+        await other.import(`oci:${path.join(store.root, '../layout')}`, { name: 'box' });
+        await other.containers.create('box', { id: 'b-c' });
+        let left = false;
+        const options = { args: ['cat'], stdio: 'pipe', id: 'c' } as const;
+        const onStart = async (child: ChildProcess) => {
+          await other.containers.remove('b-c').catch(() => undefined);
+          const [bundle = ''] = await readdir(path.join(store.root, 'bundles'));
+          left = existsSync(path.join(store.root, 'bundles', bundle, 'config.json'));
+          child.stdin?.end();
+        };
+        await store.containers.run('box', { ...options, onStart: (child) => void onStart(child) });
+        expect(left).toBe(true);
+      } finally {
+        await other.close();
+      }
+    }, 'a-b');
   });
 
   it('shows an image read-only', async () => {
