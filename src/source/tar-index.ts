@@ -46,7 +46,8 @@ class TarIndexReader {
   #windowStart = 0;
   #offset = 0;
   #headers = 0;
-  #global: PaxRecords = new Map();
+  readonly #global: PaxRecords = new Map();
+  #isGlobalSparse = false;
   /** What extension headers say about the entry that follows them. */
   #pax: PaxRecords = new Map();
   #longName: string | undefined;
@@ -83,9 +84,14 @@ class TarIndexReader {
       case 'x':
         this.#pax = await this.#records(header);
         return;
-      case 'g':
-        this.#global = new Map([...this.#global, ...(await this.#records(header))]);
+      case 'g': {
+        const records = await this.#records(header);
+        for (const [keyword, value] of records) {
+          this.#global.set(keyword, value);
+        }
+        this.#isGlobalSparse ||= isSparse(records);
         return;
+      }
       case 'L':
         this.#longName = textUntilNul(await this.#extension(header));
         return;
@@ -93,13 +99,14 @@ class TarIndexReader {
         this.#longLink = textUntilNul(await this.#extension(header));
         return;
     }
-    const pax = new Map([...this.#global, ...this.#pax]);
-    const path = pax.get('GNU.sparse.name') ?? pax.get('path') ?? this.#longName ?? header.name;
-    const link = pax.get('linkpath') ?? this.#longLink ?? header.link;
+    // Looked up in both: to merge them for each entry would take hours of an archive that has many records and members.
+    const pax = (keyword: string) => this.#pax.get(keyword) ?? this.#global.get(keyword);
+    const path = pax('GNU.sparse.name') ?? pax('path') ?? this.#longName ?? header.name;
+    const link = pax('linkpath') ?? this.#longLink ?? header.link;
     const where = `${this.#name}: ${path}`;
-    const length = bodyLength(header, pax, where);
-    const sparse =
-      header.type === 'S' || [...pax.keys()].some((key) => key.startsWith('GNU.sparse.'));
+    const hasPax = this.#pax.size + this.#global.size > 0;
+    const length = bodyLength(header, pax('size'), hasPax, where);
+    const sparse = header.type === 'S' || isSparse(this.#pax) || this.#isGlobalSparse;
     if (header.extended) {
       await this.#skipSparseBlocks();
     }
@@ -198,9 +205,22 @@ class TarIndexReader {
   }
 }
 
-/** How many bytes follow the header. */
-function bodyLength(header: TarHeader, pax: PaxRecords, where: string): number {
-  const text = pax.get('size');
+function isSparse(records: PaxRecords): boolean {
+  for (const keyword of records.keys()) {
+    if (keyword.startsWith('GNU.sparse.')) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/** How many bytes follow the header; `text` is what pax says of it, and `hasPax` whether that says anything. */
+function bodyLength(
+  header: TarHeader,
+  text: string | undefined,
+  hasPax: boolean,
+  where: string,
+): number {
   let size = header.size;
   if (text !== undefined) {
     size = /^\d+$/.test(text) ? Number(text) : Number.NaN;
@@ -211,7 +231,7 @@ function bodyLength(header: TarHeader, pax: PaxRecords, where: string): number {
   switch (header.type) {
     case '1':
       // POSIX lets hardlinks of pax archives carry the content; before pax the size was there without a body.
-      return pax.size > 0 ? size : 0;
+      return hasPax ? size : 0;
     case '2':
     case '3':
     case '4':
