@@ -61,11 +61,14 @@ const maxListed = 50;
 
 /** The names, or `@N` for an image without a name of its own. */
 function list(entries: readonly Entry[], shown: readonly Entry[]): string {
+  const counts = new Map<string, number>();
+  for (const name of shown.flatMap(({ names }) => [...new Set(names)])) {
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  const positions = new Map(entries.map((entry, position) => [entry, position]));
   const texts = shown.flatMap((entry) => {
-    const own = entry.names.filter(
-      (name) => shown.filter((other) => other.names.includes(name)).length === 1,
-    );
-    return own.length > 0 ? own.map((name) => `:${name}`) : [`:@${entries.indexOf(entry)}`];
+    const own = entry.names.filter((name) => counts.get(name) === 1);
+    return own.length > 0 ? own.map((name) => `:${name}`) : [`:@${positions.get(entry)}`];
   });
   const more = texts.length - maxListed;
   return texts.slice(0, maxListed).join(', ') + (more > 0 ? ` and ${more} more` : '');
