@@ -253,7 +253,7 @@ export class Containers {
     const rootfs = path.join(absolute, 'rootfs');
     const { makeNested } = await import('./default-spec.js');
     const { makeSpec } = await import('./runtime-spec.js');
-    const { resolveUser } = await import('./user.js');
+    const { resolveUser, userIn } = await import('./user.js');
     const made = await makeEmptyDirectory(absolute);
     let container: Container | undefined;
     try {
@@ -262,9 +262,8 @@ export class Containers {
       const { id } = container;
       const [mounts, direct] = await this.#mountBundle(container, rootfs);
       const config = created.resolved.config;
-      const { User = '' } = (config.config ?? {}) as { User?: string };
       const isRoot = process.geteuid?.() === 0;
-      const user = await resolveUser(direct ?? rootfs, options.user ?? User);
+      const user = await resolveUser(direct ?? rootfs, options.user ?? userIn(config.config));
       const spec = makeSpec(
         {
           id,

@@ -37,6 +37,20 @@ export async function resolveUser(root: string, text: string): Promise<ProcessUs
   return userOf(text, accounts, groups);
 }
 
+/**
+ * The user that an image's config names; empty for none. Not passed over where it is no text: the process would be root's.
+ *
+ * @throws UnpackError `ERR_INVALID_IMAGE`
+ */
+export function userIn(run: Record<string, unknown> | undefined): string {
+  const user = run?.User ?? '';
+  if (typeof user !== 'string') {
+    const problem = `config.User: ${JSON.stringify(user)} is not a string`;
+    throw new UnpackError('ERR_INVALID_IMAGE', problem);
+  }
+  return user;
+}
+
 export function userOf(
   text: string,
   accounts: readonly Account[],

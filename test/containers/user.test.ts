@@ -4,7 +4,7 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readRootedFile } from '../../src/containers/rooted-file.js';
-import { parseGroup, parsePasswd, resolveUser, userOf } from '../../src/containers/user.js';
+import { parseGroup, parsePasswd, resolveUser, userIn, userOf } from '../../src/containers/user.js';
 import { withScratch } from '../support/scratch.js';
 
 const accounts = parsePasswd(`root:x:0:0:root:/root:/bin/sh
@@ -21,6 +21,13 @@ node:x:1001:node
 video:x:44:daemon,node,
 docker:x:999:nobody
 `);
+
+describe('the user of a config', () => {
+  it('is none where it is null, and refused where it is no text', () => {
+    expect([undefined, {}, { User: null }, { User: 'x' }].map(userIn)).toEqual(['', '', '', 'x']);
+    expect(() => userIn({ User: 1000 })).toThrow('config.User: 1000 is not a string');
+  });
+});
 
 describe('userOf', () => {
   it.each([
