@@ -3,7 +3,7 @@
 
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
-import type { Image, LeaseResource } from '../metadata/index.js';
+import { checkLabels, checkName, type Image, type LeaseResource } from '../metadata/index.js';
 import type { Descriptor } from '../oci/index.js';
 import {
   type ImageSource,
@@ -54,7 +54,11 @@ export async function importImage(
   try {
     const { platform } = options;
     const image = await resolveImage(source, platform === undefined ? {} : { platform });
-    const call = new ImageImport(context, source, image, options);
+    const name = options.name ?? imageName(source, image.root);
+    // Now, not when all is unpacked.
+    checkName('image name', name);
+    checkLabels(options.labels);
+    const call = new ImageImport(context, source, image, { ...options, name });
     const resources = await call.resources();
     const made = { snapshots: call.snapshots, blobs: call.blobs };
     try {
@@ -78,7 +82,7 @@ class ImageImport {
   readonly #context: StoreContext;
   readonly #source: ImageSource;
   readonly #image: ResolvedImage;
-  readonly #options: ImportOptions;
+  readonly #options: ImportOptions & { name: string };
   #documents: ImageDocument[] = [];
   /** Snapshots and blobs that this call has made. */
   readonly snapshots: string[] = [];
@@ -89,7 +93,7 @@ class ImageImport {
     context: StoreContext,
     source: ImageSource,
     image: ResolvedImage,
-    options: ImportOptions,
+    options: ImportOptions & { name: string },
   ) {
     this.#context = context;
     this.#source = source;
@@ -118,7 +122,7 @@ class ImageImport {
     const results = await this.#write(lease);
     const { name, labels, platform } = this.#options;
     const stored: Pick<Image, 'name' | 'target'> & { labels?: Record<string, string> } = {
-      name: name ?? imageName(this.#source, image.root),
+      name,
       target: image.root,
     };
     if (labels !== undefined || platform !== undefined) {

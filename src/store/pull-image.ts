@@ -5,7 +5,7 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { blobPath } from '../content/index.js';
 import { UnpackError } from '../errors.js';
-import { gc, type LeaseResource } from '../metadata/index.js';
+import { checkLabels, checkName, gc, type LeaseResource } from '../metadata/index.js';
 import { type Descriptor, formatImageName, parseImageName } from '../oci/index.js';
 import { downloadLayer, isDamage, type PullProgress, PullTracker } from '../pull/index.js';
 import {
@@ -84,6 +84,10 @@ export async function pullImage(
   const { signal, platform, keepBlobs = true, unpack = true } = options;
   const name = parseImageName(reference.replace(/^docker:\/\//, ''));
   resolveStoreOptions(context, unpackOptions(options));
+  if (options.name !== undefined) {
+    checkName('image name', options.name);
+  }
+  checkLabels(options.labels);
   checkCount('downloads', options.downloads, 64);
   checkCount('parallelRanges', options.parallelRanges, 16);
   if (!keepBlobs && !unpack) {

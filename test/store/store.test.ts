@@ -330,6 +330,18 @@ describe('opening', () => {
     });
   });
 
+  it('refuses a name or label that none can be before it does anything', async () => {
+    await withStore(async (store, scratch) => {
+      const reference = await writeImage(path.join(scratch, 'layout'), layers);
+      for (const options of [{ name: 'a\tb' }, { labels: { '': 'x' } }]) {
+        const code = 'ERR_INVALID_ARGUMENT';
+        await expect(store.import(reference, options)).rejects.toMatchObject({ code });
+        await expect(store.pull('127.0.0.1:1/a', options)).rejects.toMatchObject({ code });
+      }
+      expect(store.content.list()).toEqual([]);
+    });
+  });
+
   it('refuses unknown kinds and durabilities', async () => {
     await withScratch(async (scratch) => {
       for (const options of [{ kind: 'zfs' }, { durability: 'maybe' }, { namespace: 'a/b' }]) {
