@@ -1,7 +1,7 @@
 // unpackLayer: one blob into one directory, outside any image.
 
 import { randomBytes } from 'node:crypto';
-import { access, constants, readdir, readFile, stat } from 'node:fs/promises';
+import { access, constants, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
@@ -192,8 +192,10 @@ interface Target {
   close(failed: boolean): Promise<void>;
 }
 
-async function openTarget(directory: string, flat: boolean): Promise<Target> {
-  const names = await listDirectory(directory);
+async function openTarget(given: string, flat: boolean): Promise<Target> {
+  const names = await listDirectory(given);
+  // Of a symlink the directory that it leads to is replaced, not the link.
+  const directory = names === undefined ? given : await realpath(given);
   const occupied = (names?.length ?? 0) > 0;
   if (occupied && !flat) {
     throw new UnpackError('ERR_DESTINATION_NOT_EMPTY', `${directory}: is not empty`, {

@@ -1,5 +1,14 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import {
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  stat,
+  symlink as symlinkTo,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
@@ -38,6 +47,20 @@ async function expectUnpacked(directory: string): Promise<void> {
 async function expectNothing(scratch: string, ...others: string[]): Promise<void> {
   expect((await readdir(scratch)).sort()).toEqual(['blob', ...others].sort());
 }
+
+test.each(['overlay', 'flat'] as const)('a symlink to a directory, %s', async (format) => {
+  await withScratch(async (scratch) => {
+    const file = path.join(scratch, 'blob');
+    await writeFile(file, blob);
+    await mkdir(path.join(scratch, 'real'));
+    await symlinkTo('real', path.join(scratch, 'link'));
+    const directory = path.join(scratch, 'link');
+    expect(await unpackLayer(file, directory, { format })).toMatchObject({ path: directory });
+    await expectUnpacked(path.join(scratch, 'real'));
+    expect((await lstat(directory)).isSymbolicLink()).toBe(true);
+    await expectNothing(scratch, 'link', 'real');
+  });
+});
 
 describe('sources', () => {
   const sources: Record<string, (file: string) => LayerSource | Promise<LayerSource>> = {
