@@ -1,6 +1,7 @@
 // unpackImage: all layers of an image at once into staging directories, settled and committed bottom-up.
 
 import path from 'node:path';
+import { rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
 import type { LayerJob, LayerTree, SettleResult } from '../native/index.js';
 import { loadBinding } from '../native/index.js';
@@ -73,7 +74,7 @@ async function unpackWatched(
       return { ...report, milliseconds: performance.now() - started };
     } catch (error) {
       unpack.close();
-      await target.abandon();
+      await rollBack(() => target.abandon());
       throw error;
     }
   } catch (error) {

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { access, constants, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
 import { givenPath } from '../given-path.js';
 import {
@@ -164,7 +165,8 @@ async function unpackWatched(
     // Their descriptors would keep the file system busy until they are collected.
     job?.close();
     trees.forEach(binding.closeTree);
-    await target.close(failed);
+    const closing = () => target.close(failed);
+    await (failed ? rollBack(closing) : closing());
   }
 }
 

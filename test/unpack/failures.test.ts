@@ -1,11 +1,12 @@
 // Every way in which an image is wrong or the host refuses: a typed error that names the layer and the path, exit
 // code 1, and no half layer left. What was whole before stays.
 
+import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { type UnpackErrorCode, unpackImage } from '../../src/index.js';
+import { type UnpackErrorCode, unpackImage, unpackLayer } from '../../src/index.js';
 import { digestOf, mediaTypes } from '../../src/oci/index.js';
 import { runCommand } from '../support/command.js';
 import { type LayoutImage, putBlob, writeLayout, zstdStored } from '../support/layout-builder.js';
@@ -251,3 +252,51 @@ async function expectNothingHalf(dest: string): Promise<void> {
   }
   await rm(dest, { recursive: true, force: true });
 }
+
+describe.skipIf(!root)('what cannot be cleaned up', () => {
+  const mount = (at: string) => execFileSync('mount', ['-t', 'tmpfs', 'in the way', at]);
+
+  test('hides not why an image failed', async () => {
+    await withScratch(async (scratch) => {
+      const directory = path.join(scratch, 'layout');
+      const layers = [good, bad];
+      await writeLayout(directory, {
+        images: [{ tag: 'latest', platform, layers, layerBlob: (blob) => damaged(blob) }],
+      });
+      const destination = path.join(scratch, 'out');
+      const busy = path.join(destination, '.oci-unpack/staging/000/fs');
+      let mounted = false;
+      const onProgress = () => {
+        if (!mounted) {
+          mount(busy);
+          mounted = true;
+        }
+      };
+      try {
+        const unpacking = unpackImage(`oci:${directory}`, destination, { platform, onProgress });
+        await expect(unpacking).rejects.toMatchObject({ code: 'ERR_DIGEST_MISMATCH' });
+      } finally {
+        execFileSync('umount', [busy]);
+      }
+    });
+  });
+
+  test('hides not why a layer failed', async () => {
+    await withScratch(async (scratch) => {
+      let busy = '';
+      async function* source() {
+        const [name = ''] = (await readdir(scratch)).filter((one) => one.startsWith('.out.'));
+        busy = path.join(scratch, name, 'layer');
+        mount(busy);
+        yield good.subarray(0, 512);
+        throw new Error('gone');
+      }
+      try {
+        const unpacking = unpackLayer(source(), path.join(scratch, 'out'));
+        await expect(unpacking).rejects.toThrow('the source failed');
+      } finally {
+        execFileSync('umount', [busy]);
+      }
+    });
+  });
+});
