@@ -196,8 +196,8 @@ export const errorTable = {
   },
   ERR_SNAPSHOT_MOUNTED: {
     meaning:
-      'A snapshot cannot be repaired while it is mounted: whatever runs on it would see its files change.',
-    fix: 'Stop the containers and take away the mounts that the message names, then repair again.',
+      'A snapshot cannot be repaired, or made again, while it is mounted: whatever runs on it would see its files change.',
+    fix: 'Stop the containers and take away the mounts that the message names, then call again.',
   },
   ERR_STORE_BUSY: {
     meaning: 'Another process or call is writing the same thing.',

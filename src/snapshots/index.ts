@@ -11,7 +11,7 @@ import { type OverlayOptions, overlayDriver } from './overlayfs.js';
 import type { LayerSnapshotter, SnapshotterKind } from './snapshotter.js';
 
 export { bootID, inUserNamespace, overlayHasIndex } from './boot.js';
-export { liveMounts, type MountUse } from './live-mounts.js';
+export { liveMounts, type MountUse, mountedError } from './live-mounts.js';
 export { mountAll, unmountAll, unmountOwn } from './mount.js';
 export {
   type AdoptOptions,

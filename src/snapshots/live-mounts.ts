@@ -3,6 +3,7 @@
 
 import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { UnpackError } from '../errors.js';
 import { splitPaths } from './mount-options.js';
 
 /** A mount that needs a directory. */
@@ -14,6 +15,9 @@ export interface MountUse {
   /** `overlay`, or `bind`. */
   type: 'overlay' | 'bind';
 }
+
+/** Mounts that a message names. */
+const mostNamed = 3;
 
 interface MountLine {
   /** `MAJOR:MINOR` of the file system. */
@@ -43,6 +47,18 @@ export async function liveMounts(directories: readonly string[]): Promise<Map<st
     }
   }
   return uses;
+}
+
+/** The error of who would take the files of a snapshot away from those that use them. */
+export function mountedError(snapshot: string, uses: readonly MountUse[]): UnpackError {
+  const named = uses
+    .slice(0, mostNamed)
+    .map(({ target, pid, type }) => `${target} (${type}, seen by process ${pid})`);
+  const more = uses.length > mostNamed ? ` and ${uses.length - mostNamed} more` : '';
+  return new UnpackError(
+    'ERR_SNAPSHOT_MOUNTED',
+    `snapshot ${snapshot}: is mounted at ${named.join(', ')}${more}`,
+  );
 }
 
 /**

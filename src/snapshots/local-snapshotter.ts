@@ -12,6 +12,7 @@ import { type LayerOptions, loadBinding, makeDirectory, removeTree } from '../na
 import { bootID } from './boot.js';
 import type { Driver } from './driver.js';
 import { labelChanges } from './label-changes.js';
+import { liveMounts, mountedError } from './live-mounts.js';
 import { SnapshotDirectories } from './snapshot-directories.js';
 import type {
   AdoptOptions,
@@ -231,6 +232,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
       lease: options.lease,
     } as const;
     const below = parent === '' ? undefined : parent;
+    await this.#checkReplaceable(name);
     const [snapshot, replaced] = await this.#directories.place(area, staged, (store) => {
       this.#usableChain(store, below);
       const existing = store.find(name);
@@ -400,6 +402,20 @@ export class LocalSnapshotter implements LayerSnapshotter {
   #isLost(snapshot: Snapshot): boolean {
     const { durability, bootID } = snapshot;
     return this.#mustSync(snapshot) && durability === 'unsynced' && bootID !== this.#bootID();
+  }
+
+  /**
+   * What is lost as this process sees it need not be so for another, that has the store by another mount: what it has
+   * mounted is not replaced.
+   */
+  async #checkReplaceable(name: string): Promise<void> {
+    const existing = this.#view((store) => store.find(name));
+    if (existing !== undefined && this.#isLost(existing)) {
+      const directory = this.#directories.of(existing.id);
+      for (const uses of (await liveMounts([directory])).values()) {
+        throw mountedError(name, uses);
+      }
+    }
   }
 
   /** A power loss can have taken what was made just before it. */

@@ -174,7 +174,8 @@ export interface LayerSnapshotter extends Snapshotter {
    * One that is `lost` is replaced, its children staying on top of it.
    *
    * @throws `ERR_STORE_EXISTS` when there is a good one of that name (the staging directory stays, to be
-   * discarded); `ERR_STORE_NOT_FOUND`, `ERR_STORE_IN_USE` for the parent
+   * discarded); `ERR_STORE_NOT_FOUND`, `ERR_STORE_IN_USE` for the parent; `ERR_SNAPSHOT_MOUNTED` for a lost one that
+   * somebody has mounted
    */
   adopt(
     name: string,

@@ -3,9 +3,20 @@
 // of the disk, of the file system or of the directory, nor when it was mounted anew.
 
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statfsSync,
+  statSync,
+} from 'node:fs';
 import path from 'node:path';
 import { bootID } from '../snapshots/index.js';
+
+/** TMPFS_MAGIC, statfs(2). */
+const tmpfsMagic = 0x01021994;
 
 /** Identifies the directory `root`, in this mount of its file system, in this boot; differs whenever one of them does. */
 function storeInstance(root: string): string {
@@ -42,7 +53,8 @@ function mountOf(root: string, dev: bigint): string[] {
       return [...own, sequence ?? read(() => readFileSync(`${device}/../diskseq`, 'utf8')) ?? ''];
     }
   }
-  return [mountID(root)];
+  // A tmpfs is gone when it is unmounted: what is there was never written to anything else.
+  return statfsSync(root).type === tmpfsMagic ? [] : [mountID(root)];
 }
 
 /** The kernel's number of the mount itself: other mounts of the same file system have others. */

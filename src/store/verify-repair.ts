@@ -9,6 +9,7 @@ import {
   type LayerSnapshotter,
   liveMounts,
   type MountUse,
+  mountedError,
   type SnapshotInfo,
   type Staging,
 } from '../snapshots/index.js';
@@ -18,9 +19,6 @@ import { auditLayer, chainOf, isDamaged, type RepairStep, withAudit } from '../v
 import { resolveStoreOptions, type StoreContext } from './context.js';
 import { checkRoom, snapshotResources } from './unpack-image.js';
 import type { StoreNode, VerifyOptions } from './verify.js';
-
-/** Mounts that a message names. */
-const mostNamed = 3;
 
 export class RepairCall {
   readonly notes: string[] = [];
@@ -190,17 +188,6 @@ function impossible(
         fix: `Remove the blob (oci-unpack content rm ${node.origin.descriptor.digest}), then import or pull the image again.`,
       }
     : { ...reason, fix };
-}
-
-function mountedError(snapshot: string, uses: readonly MountUse[]): UnpackError {
-  const named = uses
-    .slice(0, mostNamed)
-    .map(({ target, pid, type }) => `${target} (${type}, seen by process ${pid})`);
-  const more = uses.length > mostNamed ? ` and ${uses.length - mostNamed} more` : '';
-  return new UnpackError(
-    'ERR_SNAPSHOT_MOUNTED',
-    `snapshot ${snapshot}: is mounted at ${named.join(', ')}${more}`,
-  );
 }
 
 /** A snapshotter that says of what is to be repaired that it is lost, and lets it be made again in its place. */

@@ -1,5 +1,6 @@
 // The store: importing, unpacking, sharing, cancelling, collecting garbage, losing power.
 
+import { execFileSync } from 'node:child_process';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -7,9 +8,11 @@ import type { SnapshotInfo, SnapshotterKind, StoreOptions } from '../../src/inde
 import { Store } from '../../src/index.js';
 import { Database } from '../../src/metadata/index.js';
 import { chainIDs } from '../../src/oci/index.js';
+import { openSnapshotter } from '../../src/snapshots/index.js';
 import { withScratch } from '../support/scratch.js';
 import { withStore } from '../support/store.js';
 import { dir, file, type TarItem, whiteout } from '../support/tar-builder.js';
+import { withTmpfs } from '../support/tmpfs.js';
 import { writeImage } from '../support/write-image.js';
 
 const isRoot = process.geteuid?.() === 0;
@@ -246,6 +249,59 @@ describe.skipIf(!isRoot)('import', () => {
 });
 
 describe.skipIf(!isRoot)('durability', () => {
+  it('is the same by whatever mount a tmpfs is seen', async () => {
+    await withTmpfs('size=64m', async (disk) => {
+      const [root, other] = ['store', 'other'].map((name) => path.join(disk, name)) as [
+        string,
+        string,
+      ];
+      await Promise.all([root, other].map((directory) => mkdir(directory)));
+      const options = { durability: 'none' } as const;
+      const store = await Store.open(root, options);
+      await store.import(await writeImage(path.join(disk, 'layout'), layers), { name: 'a' });
+      await store.close();
+      execFileSync('mount', ['--bind', root, other]);
+      try {
+        const again = await Store.open(other, options);
+        const found = await snapshotsOf(again);
+        await again.close();
+        expect(found.map(({ durability }) => durability)).toEqual(Array(3).fill('unsynced'));
+      } finally {
+        execFileSync('umount', [other]);
+      }
+    });
+  });
+
+  it('does not make anew what is lost to one process and mounted by another', async () => {
+    await withScratch(async (scratch) => {
+      const root = path.join(scratch, 'store');
+      const reference = await writeImage(path.join(scratch, 'layout'), layers);
+      const target = path.join(scratch, 'target');
+      await mkdir(target);
+      const store = await Store.open(root, { durability: 'none' });
+      await store.import(reference, { name: 'a' });
+      await store.containers.create('a', { id: 'c' });
+      await store.containers.mount('c', target);
+      const before = await readdir(target);
+      const database = Database.open(root);
+      const mounted = openSnapshotter({ root, database, bootID: () => 'of another mount' });
+      try {
+        const [lowest] = (await store.images.inspect('a')).layers;
+        const name = lowest?.chainID ?? '';
+        expect((await mounted.stat(name)).durability).toBe('lost');
+        await expect(mounted.adopt(name, undefined, await mounted.stage())).rejects.toMatchObject({
+          code: 'ERR_SNAPSHOT_MOUNTED',
+        });
+        expect(await readdir(target)).toEqual(before);
+      } finally {
+        await mounted.close();
+        await database.close();
+        await store.containers.remove('c');
+        await store.close();
+      }
+    });
+  });
+
   it('waits where told to', async () => {
     await withStore(
       async (store, scratch) => {
