@@ -71,6 +71,12 @@ export class Destination {
       if (names.length > 0 && !names.includes(ownName)) {
         throw notEmpty(absolute, 'it holds files that are not of an unpack');
       }
+      // Never a symlink: what is removed and written there would be somebody else's.
+      for (const name of names.filter((one) => [ownName, 'layers'].includes(one))) {
+        if (!(await isDirectory(path.join(absolute, name)))) {
+          throw notEmpty(absolute, `${name} is not a directory`);
+        }
+      }
       const lock = await lockDestination(path.join(own, 'lock'), async () => {
         await makeDirectory(own, 0o700);
       });
