@@ -48,6 +48,8 @@ export interface DockerLayer {
 
 export class DockerStore {
   readonly root: string;
+  /** Names of layers' directories by those of the links to them; read once, for all layers. */
+  #links: ReadonlyMap<string, string> | undefined;
 
   private constructor(root: string) {
     this.root = root;
@@ -156,17 +158,8 @@ export class DockerStore {
         return [];
       }
       const links = readSmall(path.join(own, 'lower')).toString().trim().split(':');
-      const byLink = new Map<string, string>();
-      for (const name of namesIn(home) ?? []) {
-        if (name !== 'l' && namesIn(path.join(home, name))?.includes('link')) {
-          byLink.set(
-            readSmall(path.join(home, name, 'link'))
-              .toString()
-              .trim(),
-            name,
-          );
-        }
-      }
+      this.#links ??= readLinks(home);
+      const byLink = this.#links;
       const names = links.map((link) => byLink.get(link.replace(/^l\//, '')));
       return names.every((name) => name !== undefined)
         ? names.map((name) => path.join(home, name, 'diff'))
@@ -198,6 +191,19 @@ export class DockerStore {
     }
     return names;
   }
+}
+
+function readLinks(home: string): Map<string, string> {
+  const byLink = new Map<string, string>();
+  for (const name of namesIn(home) ?? []) {
+    if (name !== 'l' && namesIn(path.join(home, name))?.includes('link')) {
+      const link = readSmall(path.join(home, name, 'link'))
+        .toString()
+        .trim();
+      byLink.set(link, name);
+    }
+  }
+  return byLink;
 }
 
 /** Names in a directory; undefined where there is none. */
