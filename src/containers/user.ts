@@ -1,6 +1,7 @@
 // The user of an image's process, by the image's own passwd and group, with containerd's rules (oci.WithUser,
 // oci.WithAdditionalGIDs): a number is an id, the group is that of the passwd unless given, and the user's other groups
-// come from group.
+// come from group. But where a group is given, it is the only one (image-spec, config.md, User), as Docker and Podman
+// have it; containerd adds the others there too.
 
 import { UnpackError } from '../errors.js';
 import { readRootedFile } from './rooted-file.js';
@@ -72,10 +73,10 @@ export function userOf(
   if (uid === undefined) {
     throw unknown('user', userText, 'passwd');
   }
-  const gid =
-    groupText === undefined || groupText === ''
-      ? (account?.gid ?? 0)
-      : (idOf(groupText) ?? groups.find(({ name }) => name === groupText)?.gid);
+  const isGiven = groupText !== undefined && groupText !== '';
+  const gid = isGiven
+    ? (idOf(groupText) ?? groups.find(({ name }) => name === groupText)?.gid)
+    : (account?.gid ?? 0);
   if (gid === undefined) {
     throw unknown('group', groupText ?? '', 'group');
   }
@@ -83,7 +84,7 @@ export function userOf(
   const others = groups
     .filter((group) => name !== undefined && group.name !== name && group.members.includes(name))
     .map((group) => group.gid);
-  return { uid, gid, additionalGids: [...new Set([gid, ...others])] };
+  return { uid, gid, additionalGids: [...new Set([gid, ...(isGiven ? [] : others)])] };
 }
 
 /** Lines that are malformed are passed over, as the C library does. */

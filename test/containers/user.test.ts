@@ -1,4 +1,4 @@
-// The user of a process, by containerd's rules.
+// The user of a process, by the image-spec's and containerd's rules.
 
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -38,9 +38,11 @@ describe('userOf', () => {
     ['1234', { uid: 1234, gid: 0, additionalGids: [0] }],
     // A number is an id, also where a user has it as a name.
     ['5000', { uid: 5000, gid: 0, additionalGids: [0] }],
-    ['node:video', { uid: 1000, gid: 44, additionalGids: [44, 10] }],
+    ['node:', { uid: 1000, gid: 1001, additionalGids: [1001, 10, 44] }],
+    // A group that is given is the only one.
+    ['node:video', { uid: 1000, gid: 44, additionalGids: [44] }],
     ['1234:5678', { uid: 1234, gid: 5678, additionalGids: [5678] }],
-    ['daemon:10', { uid: 1, gid: 10, additionalGids: [10, 44] }],
+    ['daemon:10', { uid: 1, gid: 10, additionalGids: [10] }],
   ])('%j', (text, user) => {
     expect({ ...userOf(text, accounts, groups) }).toEqual(
       expect.objectContaining({ uid: user.uid, gid: user.gid }),
