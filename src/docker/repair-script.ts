@@ -2,6 +2,7 @@
 // Docker has nothing to make a layer from: its images must be removed and pulled, loaded or built again.
 
 import { areMarks, RepairScript, type SnapshotAudit } from '../verify/index.js';
+import type { DockerImage } from './store.js';
 import type { DockerVerification } from './verify.js';
 
 /** A POSIX shell script; one that does nothing where nothing was found. */
@@ -35,29 +36,53 @@ export async function dockerRepairScript({
       lost.push(audit);
     }
   }
-  const broken = new Set(lost.map(({ chainID }) => chainID));
-  for (const { id, names, chainIDs } of images) {
-    if (chainIDs.some((chainID) => broken.has(chainID))) {
-      script.comment(
-        `Image ${names[0] ?? id}: more than marks is damaged. Its containers must go before, all other images with the same layers too; then it is pulled again. One that was built or loaded must be so again.`,
-      );
-      for (const name of names.length > 0 ? names : [id]) {
-        script.run('remove', name);
-      }
-      for (const name of names) {
-        script.run('pull', name);
-      }
-      script.add('');
-    }
-  }
+  replace(script, brokenImages(images, new Set(lost.map(({ chainID }) => chainID))));
   script.finish();
   return script.toString();
 }
 
+/** The images with a layer of `broken`; but those without a name that others are built on, which go with these. */
+function brokenImages(images: readonly DockerImage[], broken: ReadonlySet<string>): DockerImage[] {
+  const parents = new Set(images.map(({ parent }) => parent));
+  return images.filter(
+    ({ id, names, chainIDs }) =>
+      chainIDs.some((chainID) => broken.has(chainID)) && (names.length > 0 || !parents.has(id)),
+  );
+}
+
+/** All are removed before any is pulled: Docker keeps a layer, and does not load it again, while one image has it. */
+function replace(script: RepairScript, images: readonly DockerImage[]): void {
+  if (images.length === 0) {
+    return;
+  }
+  script.comment(
+    'More than marks is damaged of the layers of these images. Their containers must go before; then all of them are removed, and pulled again. One that was built or loaded must be so again.',
+  );
+  const names = images.flatMap((image) => image.names);
+  // By id first: Docker refuses that for what others are built on, where it takes a name away.
+  const ids = images.filter((image) => image.names.length === 0).map(({ id }) => id);
+  for (const step of ['unused', 'remove']) {
+    for (const image of [...ids, ...names]) {
+      script.run(step, image);
+    }
+  }
+  for (const name of names) {
+    script.run('pull', name);
+  }
+  script.add(
+    '[ -z "$missing" ] || die "could not pull$missing: build, load or pull them again"',
+    '',
+  );
+}
+
 const functions = `: "\${DOCKER:=docker}"
-# remove IMAGE: fails while a container uses it.
+# unused IMAGE: stops, before anything is removed, while there is a container of it.
+unused() {
+  [ -z "$($DOCKER ps -aq --filter "ancestor=$1")" ] || die "there are containers of $1: remove them first"
+}
 remove() {
   $DOCKER image inspect -- "$1" >/dev/null 2>&1 || return 0
   $DOCKER image rm -- "$1"
 }
-pull() { $DOCKER pull -- "$1"; }`.split('\n');
+missing=
+pull() { $DOCKER pull -- "$1" || missing="$missing $1"; }`.split('\n');

@@ -27,6 +27,8 @@ export interface DockerImage {
   id: string;
   /** Its tags, or its digests where it has none; empty for one without any name. */
   names: string[];
+  /** The image that it was built on, where the daemon knows it: it goes with the last of its children if it has no name. */
+  parent?: string | undefined;
   /** Bottom first. */
   diffIDs: string[];
   chainIDs: string[];
@@ -103,7 +105,13 @@ export class DockerStore {
           throw new UnpackError('ERR_DIGEST_MISMATCH', `image ${id}: its config is damaged`);
         }
         const diffIDs = parseConfig(bytes, `image ${id}`).rootfs.diff_ids;
-        images.push({ id, names: names.get(id) ?? [], diffIDs, chainIDs: chainIDs(diffIDs) });
+        images.push({
+          id,
+          names: names.get(id) ?? [],
+          parent: this.#parentOf(hex),
+          diffIDs,
+          chainIDs: chainIDs(diffIDs),
+        });
       } catch (error) {
         tell(UnpackError.from(error, id).message);
       }
@@ -171,6 +179,13 @@ export class DockerStore {
 
   get #image(): string {
     return path.join(this.root, 'image', driver);
+  }
+
+  #parentOf(hex: string): string | undefined {
+    const directory = path.join(this.#image, 'imagedb', 'metadata', 'sha256', hex);
+    return namesIn(directory)?.includes('parent')
+      ? readSmall(path.join(directory, 'parent')).toString().trim()
+      : undefined;
   }
 
   /** Names by the image's id. */

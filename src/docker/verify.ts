@@ -40,6 +40,7 @@ export interface VerifyDockerOptions {
 /** A report, with what a repair script needs to know. */
 export interface DockerVerification {
   report: VerifyReport;
+  /** All that the store has: others may have the same layers as those that were asked for. */
   images: DockerImage[];
   /** By a layer's directory: directories below it whose time differs, and what it should be. */
   times: Map<string, DirectoryTime[]>;
@@ -74,7 +75,8 @@ export async function verifyDocker(options: VerifyDockerOptions = {}): Promise<D
   const started = performance.now();
   const store = DockerStore.open(options.root);
   const notes: string[] = [];
-  const images = chooseImages(store, options.image, notes);
+  const all = store.images((problem) => notes.push(problem));
+  const images = chooseImages(store, all, options.image);
   const nodes = makeNodes(store, images, notes);
   const { mostPaths, signal, onProgress } = options;
   const report = await withAudit(
@@ -113,7 +115,7 @@ export async function verifyDocker(options: VerifyDockerOptions = {}): Promise<D
     },
   );
   return {
-    images,
+    images: all,
     times: new Map([...nodes.values()].map(({ directory, times }) => [directory, times])),
     report: {
       version: 1,
@@ -129,10 +131,9 @@ export async function verifyDocker(options: VerifyDockerOptions = {}): Promise<D
 
 function chooseImages(
   store: DockerStore,
+  all: DockerImage[],
   wanted: string | undefined,
-  notes: string[],
 ): DockerImage[] {
-  const all = store.images((problem) => notes.push(problem));
   if (wanted === undefined) {
     return all;
   }

@@ -72,7 +72,13 @@ describe.skipIf(noDocker)(`a real Docker ${noDocker ?? ''}`, () => {
       // More than marks: the image must be loaded again, which only its owner can.
       await DamageRound.of(layers, 2, ['zero-length']);
       const script = await dockerRepairScript(await verifyDocker({ root: docker.root }));
-      expect(script).toContain('\nremove damage:latest\npull damage:latest\n');
+      expect(script).toContain('\nremove built:latest\nremove damage:latest\npull built:latest\n');
+      const { report, images } = await verifyDocker({ root: docker.root, image: 'damage' });
+      expect(report.images.map(({ name }) => name)).toEqual(['damage:latest']);
+      expect(images.map(({ names, parent }) => [names, parent])).toEqual([
+        [['built:latest'], images[1]?.id],
+        [['damage:latest'], undefined],
+      ]);
     });
   });
 
