@@ -25,6 +25,8 @@ export interface ManifestLayer {
 /** A manifest that the store has, with its config. */
 export interface StoredManifest {
   digest: string;
+  /** Digest of its config. */
+  config: string;
   /** `os/architecture` as its config says. */
   platform: string;
   /** Bottom first. */
@@ -221,6 +223,7 @@ export class ContainerdContent {
     const chain = chainIDs(diffIDs);
     return {
       digest: target.digest,
+      config: configDescriptor.digest,
       platform: `${config.os ?? 'unknown'}/${config.architecture ?? 'unknown'}`,
       layers: layers.map((descriptor, index) => ({
         chainID: chain[index] as string,

@@ -56,15 +56,26 @@ in_use() {
   drop "$1" "$2" "$3"
 }
 # drop NAMESPACE SNAPSHOTTER SNAPSHOT: removes it, if that was not done before. With the last that stood on it gone,
-# containerd's garbage collector may be quicker; what it has begun it is left to finish.
+# containerd's garbage collector may be quicker; what it has begun it is left to finish. And it alone can remove a snapshot
+# on which one stood that it has collected: containerd counts that one for ever.
 drop() {
   $CTR -n "$1" snapshots --snapshotter "$2" info "$3" >/dev/null 2>&1 || return 0
   problem=$($CTR -n "$1" snapshots --snapshotter "$2" rm -- "$3" 2>&1) && return 0
+  collect "$1" "$2"
   for attempt in 1 2 3 4 5 6 7 8 9 10; do
     $CTR -n "$1" snapshots --snapshotter "$2" info "$3" >/dev/null 2>&1 || return 0
     sleep 1
   done
   die "$problem"
+}
+# collect NAMESPACE SNAPSHOTTER: has the garbage collector take the snapshots of the images with $configs. What keeps them is
+# a label of the config, which unpacking sets again.
+collect() {
+  for config in $configs; do
+    $CTR -n "$1" content label "$config" "containerd.io/gc.ref.snapshot.$2=" >/dev/null
+  done
+  $CTR -n "$1" leases create --id "oci-unpack-$$" >/dev/null
+  $CTR -n "$1" leases delete --sync "oci-unpack-$$" >/dev/null
 }
 # unpack NAMESPACE SNAPSHOTTER PLATFORM IMAGE: has containerd unpack it out of its content store, by a look at it.
 unpack() {
@@ -130,6 +141,12 @@ function remake(
   script.comment(
     `Namespace ${namespace}, snapshotter ${snapshotter}: ${damaged.size} of the snapshots cannot be put right in place. They go, with all that stands on them, and are unpacked again.`,
   );
+  const again = chains.filter(
+    (chain) =>
+      chain.snapshotter === snapshotter && chain.snapshots.some(({ key }) => depths.has(key)),
+  );
+  const configs = new Set(again.map(({ manifest }) => manifest.config));
+  script.add(`configs=${script.word([...configs].join(' '))}`);
   for (const { key, stored } of doomed) {
     if (stored?.kind !== 'committed') {
       const container = containers.find((one) => one.snapshotKey === key)?.id ?? '';
@@ -141,10 +158,6 @@ function remake(
       script.run('drop', namespace, snapshotter, key);
     }
   }
-  const again = chains.filter(
-    (chain) =>
-      chain.snapshotter === snapshotter && chain.snapshots.some(({ key }) => depths.has(key)),
-  );
   for (const { image, manifest } of oneOfEach(again)) {
     script.run('unpack', namespace, snapshotter, manifest.platform, image.name);
   }

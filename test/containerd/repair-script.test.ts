@@ -17,6 +17,7 @@ import { damageLayers } from '../support/damage-image.js';
 import { DamageRound } from '../support/damage-rounds.js';
 import { inspector } from '../support/inspector.js';
 import { withScratch } from '../support/scratch.js';
+import { dir } from '../support/tar-builder.js';
 import { writeImage } from '../support/write-image.js';
 
 const run = promisify(execFile);
@@ -74,10 +75,26 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
       await DamageRound.of(layers, 1, ['zero-length']);
       const script = await containerdRepairScript(await verifyContainerd({ root: daemon.root }));
       await expect(runScript(daemon, script)).rejects.toThrow('is in use');
-      console.log(script, await daemon.ctr('default', 'snapshots', 'ls'));
       await runScript(daemon, script, { STOP_CONTAINERS: 'yes' });
       expect((await verifyContainerd({ root: daemon.root })).report.ok).toBe(true);
       expect(await daemon.rows('default', 'containers', 'ls')).toEqual([]);
+    });
+  });
+
+  it('has snapshots removed on which one stood that the garbage collector took', async () => {
+    await withFilled(async (daemon) => {
+      await importOnTop(daemon);
+      await daemon.ctr('default', 'images', 'rm', '--sync', 'example.test/updated:latest');
+      const store = ContainerdStore.open(daemon.root);
+      const layers = await damagedLayers(store, 'default', image);
+      store.close();
+      await DamageRound.of(layers.slice(-1), 1, ['zero-length']);
+      const top = (await verifyContainerd({ root: daemon.root })).report.images[0]?.layers.at(-1);
+      await expect(daemon.ctr('default', 'snapshots', 'rm', top ?? '')).rejects.toThrow('child');
+      const script = await containerdRepairScript(await verifyContainerd({ root: daemon.root }));
+      await runScript(daemon, script);
+      const { report } = await verifyContainerd({ root: daemon.root });
+      expect(report).toMatchObject({ ok: true, notes: [] });
     });
   });
 
@@ -137,6 +154,14 @@ describe('words of a script', () => {
     });
   });
 });
+
+/** Imports an image with one more layer. */
+async function importOnTop(daemon: TestContainerd): Promise<void> {
+  await withScratch(async (scratch) => {
+    await writeImage(scratch, [...damageLayers, [dir('on-top')]], ['gzip', 'none']);
+    await daemon.importLayout('default', 'example.test/updated', scratch);
+  });
+}
 
 /** A containerd with an image of two names, one of them hostile, in two namespaces. */
 function withFilled(
