@@ -52,6 +52,7 @@ export interface VerifyContainerdOptions {
 /** A report, with what a repair script needs to know. */
 export interface ContainerdVerification {
   report: VerifyReport;
+  /** With all their images: what stands on the snapshots of the one that was asked for goes, and comes back, with these. */
   namespaces: NamespaceChains[];
   /** Whether its marks are those of a user namespace. */
   inUserNamespace: boolean;
@@ -135,7 +136,10 @@ export async function verifyContainerd(
       },
     );
     return {
-      namespaces,
+      namespaces:
+        options.image === undefined
+          ? namespaces
+          : await readNamespaces(store, { ...options, image: undefined }),
       inUserNamespace,
       times: new Map([...nodes].map(([directory, { times }]) => [directory, times])),
       report: {

@@ -98,6 +98,23 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
     });
   });
 
+  it('of one image unpacks others again that have its layers', async () => {
+    await withFilled(async (daemon) => {
+      await importOnTop(daemon);
+      const store = ContainerdStore.open(daemon.root);
+      const layers = await damagedLayers(store, 'default', image);
+      store.close();
+      await DamageRound.of(layers.slice(-1), 1, ['zero-length']);
+      const one = await verifyContainerd({ root: daemon.root, image });
+      expect(new Set(one.report.images.map(({ name: full }) => full.replace(/.*]/, '')))).toEqual(
+        new Set([image]),
+      );
+      await runScript(daemon, await containerdRepairScript(one));
+      const { report } = await verifyContainerd({ root: daemon.root });
+      expect(report).toMatchObject({ ok: true, notes: [] });
+    });
+  });
+
   it('is not touched while a container has it mounted', async () => {
     await withFilled(async (daemon) => {
       const store = ContainerdStore.open(daemon.root);
