@@ -173,7 +173,7 @@ Result<bool> Planner::take_mark(const Entry& entry) {
     if (!name.starts_with(kWhiteoutPrefix)) continue;
     const bool is_last = i + 1 == components_.size();
     if (is_last && name == kOpaqueName) {
-      marks_.push_back({{components_.begin(), components_.end() - 1}, {}});
+      add_mark({});
       return true;
     }
     if (name.starts_with(kAufsPrefix)) {
@@ -190,7 +190,7 @@ Result<bool> Planner::take_mark(const Entry& entry) {
     if (hidden.empty() || hidden == "." || hidden == "..") {
       return refuse(entry, "a whiteout must name what it hides");
     }
-    marks_.push_back({{components_.begin(), components_.end() - 1}, std::string(hidden)});
+    add_mark(hidden);
     return true;
   }
   const bool is_null_device =
@@ -202,11 +202,22 @@ Result<bool> Planner::take_mark(const Entry& entry) {
                     "deviceWhiteouts: 'accept'",
                     Code::ERR_DEVICE);
     }
-    marks_.push_back(
-        {{components_.begin(), components_.end() - 1}, std::string(components_.back())});
+    add_mark(components_.back());
     return true;
   }
   return false;
+}
+
+// A mark in the directory that components_ name, but for the last one. Marks come directory by
+// directory mostly: those in a row share its path.
+void Planner::add_mark(std::string_view name) {
+  std::string directory;
+  for (size_t i = 0; i + 1 < components_.size(); ++i) {
+    directory.append(i > 0 ? "/" : "").append(components_[i]);
+  }
+  const bool known = !marks_.empty() && marks_.back().directory == directory;
+  marks_.push_back({known ? marks_.back().directory : mark_texts_.copy(directory),
+                    mark_texts_.copy(name)});
 }
 
 // Resolves `components` in what this layer has (and, with `lower`, in what is below it), following

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/arena.h"
 #include "base/limits.h"
 #include "base/note.h"
 #include "base/result.h"
@@ -39,8 +40,8 @@ struct PlanOptions {
 // A whiteout or an opaque marker, as the layer names it. Settle resolves it: it speaks of the lower
 // layers, and the layer may name it before or after anything else.
 struct Mark {
-  std::vector<std::string> directory;  // components; cleaned, symlinks not resolved
-  std::string name;                    // what it hides; empty: the directory is opaque
+  std::string_view directory;  // cleaned, symlinks not resolved; "" is the root
+  std::string_view name;       // what it hides; empty: the directory is opaque
 };
 
 struct PlanStep {
@@ -137,6 +138,7 @@ class Planner {
   Status clean(const Entry& entry, std::string_view path,
                std::vector<std::string_view>* components);
   Result<bool> take_mark(const Entry& entry);
+  void add_mark(std::string_view name);
   Result<const PlanStep*> plan(const Entry& entry);
   Status collect_marks(const Entry& entry);
   void clear_step();
@@ -170,6 +172,7 @@ class Planner {
   std::vector<Place> places_;  // the path that walk() found, without the root
   std::vector<std::string_view> components_;
   std::vector<Mark> marks_;
+  Arena mark_texts_;
   std::vector<Guess> guesses_;
   std::vector<PendingLink> pending_links_;
   std::vector<NodeId> unsettled_links_;

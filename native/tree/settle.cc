@@ -1,7 +1,6 @@
 #include "tree/settle.h"
 
 #include <algorithm>
-#include <unordered_set>
 
 #include "tree/aufs_names.h"
 
@@ -15,10 +14,17 @@ std::string join(const std::vector<std::string_view>& path) {
 }
 
 std::string mark_path(const Mark& mark) {
-  std::string path;
-  for (const std::string& name : mark.directory) path.append(name).append("/");
+  std::string path(mark.directory);
+  if (!path.empty()) path.push_back('/');
   return mark.name.empty() ? path.append(kOpaqueName)
                            : path.append(kWhiteoutPrefix).append(mark.name);
+}
+
+// A path in a tree that holds nothing but paths.
+NodeId add_path(LayerTree* paths, const std::vector<std::string_view>& path) {
+  NodeId at = kRootNode;
+  for (const std::string_view name : path) at = paths->find_or_add(at, name);
+  return at;
 }
 
 }  // namespace
@@ -54,30 +60,31 @@ Result<SettlePlan> Settler::run() {
 // Finds the real directory of each mark in the lower layers, and drops the whiteouts that lie below
 // another whiteout of this layer (row 4: the outer one wins, and the inner one makes no directory).
 Status Settler::resolve_marks() {
-  std::unordered_set<std::string> hidden;
+  LayerTree named;  // what this layer's marks name; `opaque`: a whiteout hides it
   for (const Mark& mark : planner_->marks()) {
     if (mark.name.empty()) continue;
-    std::string path;
-    for (const std::string& name : mark.directory) path.append(name).append("/");
-    hidden.insert(path + mark.name + "/");
+    const NodeId directory = add_path(&named, split_path(mark.directory));
+    named.node(named.find_or_add(directory, mark.name)).opaque = true;
   }
   for (const Mark& mark : planner_->marks()) {
-    std::string prefix;
+    const std::vector<std::string_view> said = split_path(mark.directory);
     bool dropped = false;
-    for (const std::string& name : mark.directory) {
-      prefix.append(name).append("/");
-      dropped = dropped || (!mark.name.empty() && hidden.contains(prefix));
+    if (!mark.name.empty()) {
+      NodeId at = kRootNode;
+      for (const std::string_view name : said) {
+        at = named.find_any(at, name);
+        dropped = dropped || named.node(at).opaque;
+      }
     }
     if (dropped) {
       plan_.notes.push_back(
           {"whiteout-dropped", mark_path(mark), "a directory above it is whited out as well"});
       continue;
     }
-    ResolvedMark resolved{&mark, {mark.directory.begin(), mark.directory.end()}};
+    std::vector<std::string_view> directory = said;
     if (below_ != nullptr) {
       const bool follow = symlink_parents_ == SymlinkParents::kFollow;
-      MergedWalk walk = walk_merged(below_.get(), resolved.directory, follow, true,
-                                    own_directories(mark.directory));
+      MergedWalk walk = walk_merged(below_.get(), said, follow, true, own_directories(said));
       if (walk.loop) {
         return input_error(Code::ERR_INVALID_ENTRY, "whiteout", mark_path(mark),
                            "more than 40 symlinks in the path: a loop");
@@ -88,22 +95,21 @@ Status Settler::resolve_marks() {
             "a parent of it is a symlink in a lower layer (symlinkParents: 'error')");
       }
       if (walk.met_symlink && follow) {
-        plan_.notes.push_back({"symlink-parent", mark_path(mark),
+        const std::string path = mark_path(mark);
+        plan_.notes.push_back({"symlink-parent", path,
                                "followed the lower layers' symlinks to " + join(walk.path)});
-        resolved.directory = std::move(walk.path);
-        for (size_t i = 0; i < resolved.directory.size(); ++i) {
-          const std::string_view name = resolved.directory[i];
-          if (!planner_->within_limits(name, i + 1)) {
-            return planner_->beyond_limits(mark_path(mark), name);
-          }
+        directory = std::move(walk.path);
+        for (size_t i = 0; i < directory.size(); ++i) {
+          const std::string_view name = directory[i];
+          if (!planner_->within_limits(name, i + 1)) return planner_->beyond_limits(path, name);
         }
       }
     }
-    marks_.push_back(std::move(resolved));
+    marks_.push_back({&mark, add_path(&directories_, directory), directory.size()});
   }
   // Outer marks first, so that one which lies in what another hides finds nothing to hide.
   std::stable_sort(marks_.begin(), marks_.end(), [](const auto& a, const auto& b) {
-    if (a.directory.size() != b.directory.size()) return a.directory.size() < b.directory.size();
+    if (a.depth != b.depth) return a.depth < b.depth;
     return a.mark->name.empty() && !b.mark->name.empty();
   });
   return {};
@@ -111,15 +117,24 @@ Status Settler::resolve_marks() {
 
 // Which components of a mark's directory an entry of this layer has named as a directory: what the
 // layer says of its own `lib/` is not about the `usr/lib` that a lower layer's symlink led to.
-std::vector<bool> Settler::own_directories(const std::vector<std::string>& path) const {
+std::vector<bool> Settler::own_directories(const std::vector<std::string_view>& path) const {
   std::vector<bool> own;
   NodeId at = kRootNode;
-  for (const std::string& name : path) {
+  for (const std::string_view name : path) {
     at = tree_->find_any(at, name);
     if (at == kNoNode) break;
     own.push_back(tree_->node(at).named_directory);
   }
   return own;
+}
+
+std::vector<std::string_view> Settler::path_of(const ResolvedMark& mark) const {
+  std::vector<std::string_view> path(mark.depth);
+  NodeId at = mark.directory;
+  for (size_t i = path.size(); i-- > 0; at = directories_.node(at).parent) {
+    path[i] = directories_.node(at).name;
+  }
+  return path;
 }
 
 // Stacks a tree of nothing but this layer's whiteouts on the lower layers.
@@ -128,13 +143,14 @@ void Settler::build_lower() {
   mask_ = std::make_shared<LayerTree>();
   lower_ = std::make_shared<TreeView>(mask_, UniqueFd(), below_, /*transparent=*/true);
   for (ResolvedMark& mark : marks_) {
-    const MergedWalk walk = walk_merged(lower_.get(), mark.directory, false, false);
+    const std::vector<std::string_view> path = path_of(mark);
+    const MergedWalk walk = walk_merged(lower_.get(), path, false, false);
     if (!walk.found || !walk.found->is_directory()) {
-      clear_the_way(mark.directory);
+      clear_the_way(path);
       continue;
     }
     mark.shows = mark.mark->name.empty() || merged_child(*walk.found, mark.mark->name).has_value();
-    if (mark.shows) hide_in_mask(mark.directory, mark.mark->name);
+    if (mark.shows) hide_in_mask(path, mark.mark->name);
   }
 }
 
@@ -142,14 +158,11 @@ void Settler::build_lower() {
 // come before entries, so that no entry sees that any more.
 void Settler::clear_the_way(const std::vector<std::string_view>& directory) {
   std::vector<std::string_view> path;
+  std::optional<MergedNode> at = merged_root(lower_.get());
   for (const std::string_view name : directory) {
-    const MergedWalk walk = walk_merged(lower_.get(), path, false, false);
-    if (!walk.found) return;
-    const auto child = merged_child(*walk.found, name);
-    if (child && !child->is_directory()) {
-      hide_in_mask(path, name);
-      return;
-    }
+    if (at) at = merged_child(*at, name);
+    if (!at) return;
+    if (!at->is_directory()) return hide_in_mask(path, name);
     path.push_back(name);
   }
 }
@@ -203,7 +216,8 @@ NodeId Settler::ensure_directory(const std::vector<std::string_view>& path) {
 
 void Settler::apply_marks() {
   for (ResolvedMark& mark : marks_) {
-    mark.node = was_cut(mark.directory) ? kNoNode : ensure_directory(mark.directory);
+    const std::vector<std::string_view> path = path_of(mark);
+    mark.node = was_cut(path) ? kNoNode : ensure_directory(path);
   }
   bool root_opaque = false;
   for (const ResolvedMark& mark : marks_) {

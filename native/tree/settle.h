@@ -64,9 +64,10 @@ class Settler {
  private:
   struct ResolvedMark {
     const Mark* mark;
-    std::vector<std::string_view> directory;  // its real path in the lower layers
-    bool shows = false;                       // the lower layers show what it hides
-    NodeId node = kNoNode;                    // the directory in this layer's tree
+    NodeId directory;       // in directories_: its real path in the lower layers
+    size_t depth;           // the components of that path
+    bool shows = false;     // the lower layers show what it hides
+    NodeId node = kNoNode;  // the directory in this layer's tree
   };
 
   Status resolve_marks();
@@ -94,7 +95,8 @@ class Settler {
   void inherit_attributes();
   bool was_cut(const std::vector<std::string_view>& path) const;
   NodeId ensure_directory(const std::vector<std::string_view>& path);
-  std::vector<bool> own_directories(const std::vector<std::string>& path) const;
+  std::vector<bool> own_directories(const std::vector<std::string_view>& path) const;
+  std::vector<std::string_view> path_of(const ResolvedMark& mark) const;
   void clear_the_way(const std::vector<std::string_view>& directory);
   void hide_in_mask(const std::vector<std::string_view>& path, std::string_view name);
 
@@ -107,6 +109,7 @@ class Settler {
   std::shared_ptr<const TreeView> lower_;
   std::unordered_map<NodeId, std::optional<MergedNode>> lower_at_;
   std::vector<ResolvedMark> marks_;
+  LayerTree directories_;  // paths of marks' directories: a tree, however deep they are and many
   // What pending links link to, by the link's placeholder, where the lower layers had it then.
   std::unordered_map<InodeId, MergedNode> lower_targets_;
   std::unordered_set<std::string> linked_paths_;  // those targets' own

@@ -1,6 +1,6 @@
 #include "tree/view.h"
 
-#include <unordered_set>
+#include <algorithm>
 
 namespace ociunpack {
 namespace {
@@ -78,13 +78,23 @@ std::optional<MergedNode> merged_child(const MergedNode& directory, std::string_
 
 void for_each_merged_name(const MergedNode& directory,
                           const std::function<void(std::string_view)>& visit) {
-  std::unordered_set<std::string_view> seen;
-  for (const auto& [view, id] : directory.parts) {
+  for (size_t i = 0; i < directory.parts.size(); ++i) {
+    const auto& [view, id] = directory.parts[i];
     const LayerTree& tree = view->tree();
+    // The trees' own search tells what was visited: a set of names, which may be hostile, would
+    // have to have a secret hash too.
+    const auto is_above = [&](std::string_view name) {
+      return std::any_of(directory.parts.begin(),
+                         directory.parts.begin() + static_cast<ptrdiff_t>(i),
+                         [name](const auto& part) {
+                           return part.first->tree().find(part.second, name) != kNoNode;
+                         });
+    };
     for (NodeId child = tree.node(id).first_child; child != kNoNode;
          child = tree.node(child).next_sibling) {
-      if (!tree.present(child) || !seen.insert(tree.node(child).name).second) continue;
-      if (merged_child(directory, tree.node(child).name)) visit(tree.node(child).name);
+      const std::string_view name = tree.node(child).name;
+      if (!tree.present(child) || is_above(name)) continue;
+      if (merged_child(directory, name)) visit(name);
     }
   }
 }
