@@ -35,7 +35,7 @@ NodeType node_type(EntryType type) {
 }  // namespace
 
 Planner::Planner(LayerTree* tree, PlanOptions options)
-    : tree_(tree), options_(std::move(options)) {}
+    : tree_(tree), options_(std::move(options)), lower_root_(merged_root(options_.lower)) {}
 
 Error Planner::refuse(const Entry& entry, std::string detail, Code code) const {
   return input_error(code, "tar entry", std::string(entry.path), std::move(detail));
@@ -216,8 +216,8 @@ void Planner::add_mark(std::string_view name) {
     directory.append(i > 0 ? "/" : "").append(components_[i]);
   }
   const bool known = !marks_.empty() && marks_.back().directory == directory;
-  marks_.push_back({known ? marks_.back().directory : mark_texts_.copy(directory),
-                    mark_texts_.copy(name)});
+  marks_.push_back(
+      {known ? marks_.back().directory : mark_texts_.copy(directory), mark_texts_.copy(name)});
 }
 
 // Resolves `components` in what this layer has (and, with `lower`, in what is below it), following
@@ -234,8 +234,8 @@ Status Planner::walk(const Entry& entry, const std::vector<std::string_view>& co
     if (name == "..") {
       if (places_.empty()) continue;
       if (places_.back().node == kNoNode && walked_merges()) {
-        guess(purpose == Purpose::kParent ? Guess::Kind::kParentProbe : Guess::Kind::kTargetProbe,
-              walked_path());
+        guess_walked(purpose == Purpose::kParent ? Guess::Kind::kParentProbe
+                                                 : Guess::Kind::kTargetProbe);
       }
       places_.pop_back();
       continue;
@@ -260,7 +260,8 @@ Status Planner::walk(const Entry& entry, const std::vector<std::string_view>& co
       if (options_.lower_unknown) doubt_ = error;
       return error;
     }
-    places_.push_back({found, name});
+    const bool is_cut = found != kNoNode && tree_->node(found).cut_at != kNeverCut;
+    places_.push_back({found, name, walked_merges() && !is_cut, std::nullopt});
   }
   return {};
 }
@@ -271,16 +272,36 @@ std::string Planner::walked_path() const {
   return path;
 }
 
-// Whether the lower layers are still to be seen at places_: nothing on the way is or was, in this
-// layer, something else than a directory.
-bool Planner::walked_merges() const {
-  return std::none_of(places_.begin(), places_.end(), [this](const Place& place) {
-    return place.node != kNoNode && tree_->node(place.node).cut_at != kNeverCut;
-  });
+// What the lower layers show under `name` at places_; nothing where this layer has cut it off.
+// Found from what they show above it: walked from the root for each name, a deep path would cost
+// the square of its depth.
+std::optional<MergedNode> Planner::lower_child(std::string_view name) {
+  if (!walked_merges()) return std::nullopt;
+  const auto child_of = [](const std::optional<MergedNode>& above, std::string_view child) {
+    return above && above->is_directory() ? merged_child(*above, child) : std::nullopt;
+  };
+  size_t known = places_.size();
+  while (known > 0 && !places_[known - 1].lower) --known;
+  const std::optional<MergedNode>* above = known > 0 ? &*places_[known - 1].lower : &lower_root_;
+  for (; known < places_.size(); ++known) {
+    above = &places_[known].lower.emplace(child_of(*above, places_[known].name));
+  }
+  return child_of(*above, name);
 }
 
 void Planner::guess(Guess::Kind kind, std::string_view path, size_t number) {
   if (options_.lower_unknown) guesses_.push_back({kind, number, tree_->keep(path)});
+}
+
+// A symlink of 4,095 bytes, walked by entry after entry, probes a thousand paths each time: beyond
+// what is worth its memory, only the lower layers can tell.
+void Planner::guess_walked(Guess::Kind kind) {
+  constexpr size_t kMostProbeBytes = 16 << 20;
+  if (!options_.lower_unknown || probe_bytes_ > kMostProbeBytes) return;
+  const std::string path = walked_path();
+  probe_bytes_ += sizeof(Guess) + path.size();
+  if (probe_bytes_ > kMostProbeBytes) kind = Guess::Kind::kUnknown;
+  guess(kind, kind == Guess::Kind::kUnknown ? std::string_view() : path);
 }
 
 Status Planner::follow(const Entry& entry, std::string_view target, int* symlinks,
@@ -298,13 +319,9 @@ Status Planner::follow(const Entry& entry, std::string_view target, int* symlink
 // followed.
 Result<bool> Planner::follow_lower(const Entry& entry, std::string_view name, Purpose purpose,
                                    int* symlinks, std::vector<std::string_view>* pending) {
-  if (!walked_merges()) return false;
-  std::vector<std::string_view> path;
-  for (const Place& place : places_) path.push_back(place.name);
-  path.push_back(name);
-  const MergedWalk below = walk_merged(options_.lower, path, false, false);
-  if (!below.found || below.found->type() != NodeType::kSymlink) return false;
-  const std::string_view target = below.found->inode().target;
+  const std::optional<MergedNode> below = lower_child(name);
+  if (!below || below->type() != NodeType::kSymlink) return false;
+  const std::string_view target = below->inode().target;
   // The policy is about parents; nothing is replaced on the way to a hardlink's target.
   if (purpose == Purpose::kLinkTarget) {
     OCIUNPACK_TRY(follow(entry, target, symlinks, pending));
@@ -321,7 +338,7 @@ Result<bool> Planner::follow_lower(const Entry& entry, std::string_view name, Pu
   }
   notes_.push_back({"symlink-parent", std::string(entry.path),
                     "followed the lower layer's symlink " + full + " -> " + std::string(target)});
-  lower_symlinks_.push_back(below.found->view->tree().node(below.found->node).name);
+  lower_symlinks_.push_back(below->view->tree().node(below->node).name);
   OCIUNPACK_TRY(follow(entry, target, symlinks, pending));
   return true;
 }
@@ -383,12 +400,10 @@ void Planner::release(NodeId id) {
   if (inode.home != id) return;
   const auto links = hardlinks_.find(inode_id);
   if (links == hardlinks_.end()) return;
-  for (const NodeId other : links->second) {
-    if (tree_->node(other).inode == inode_id) {
-      inode.home = other;
-      return;
-    }
-  }
+  // What the search passes over is forgotten: names may be taken away one by one.
+  std::vector<NodeId>& names = links->second;
+  while (!names.empty() && tree_->node(names.back()).inode != inode_id) names.pop_back();
+  if (!names.empty()) inode.home = names.back();
 }
 
 void Planner::displace(NodeId id) {

@@ -133,6 +133,9 @@ class Planner {
   struct Place {
     NodeId node;  // kNoNode: this layer has nothing there
     std::string_view name;
+    bool merges;  // nothing on the way is or was, in this layer, something else than a directory
+    // What the lower layers show there; empty: not looked up yet.
+    std::optional<std::optional<MergedNode>> lower;
   };
 
   Status clean(const Entry& entry, std::string_view path,
@@ -148,8 +151,10 @@ class Planner {
   Status follow(const Entry& entry, std::string_view target, int* symlinks,
                 std::vector<std::string_view>* pending);
   std::string walked_path() const;
-  bool walked_merges() const;
+  // Whether the lower layers are still to be seen at places_.
+  bool walked_merges() const { return places_.empty() || places_.back().merges; }
   void guess(Guess::Kind kind, std::string_view path, size_t number = 0);
+  void guess_walked(Guess::Kind kind);
   Result<NodeId> parent_of(const Entry& entry);
   NodeId make_walked(uint64_t entry_number);
   void make_directory(NodeId id, uint64_t entry_number);
@@ -158,7 +163,7 @@ class Planner {
   Result<const PlanStep*> add_directory(const Entry& entry, NodeId parent, std::string_view name);
   Result<const PlanStep*> add_hardlink(const Entry& entry, NodeId parent, std::string_view name);
   Result<const PlanStep*> add_other(const Entry& entry, NodeId parent, std::string_view name);
-  std::optional<MergedNode> lower_target(std::string_view name) const;
+  std::optional<MergedNode> lower_child(std::string_view name);
   Result<NodeId> name_lower_target(const Entry& entry, std::string_view name);
   void add_name(InodeId inode, NodeId name);
   void release(NodeId id);
@@ -168,12 +173,14 @@ class Planner {
 
   LayerTree* tree_;
   PlanOptions options_;
+  std::optional<MergedNode> lower_root_;
   PlanStep step_;
   std::vector<Place> places_;  // the path that walk() found, without the root
   std::vector<std::string_view> components_;
   std::vector<Mark> marks_;
   Arena mark_texts_;
   std::vector<Guess> guesses_;
+  size_t probe_bytes_ = 0;  // of guesses about paths that were only walked through
   std::vector<PendingLink> pending_links_;
   std::vector<NodeId> unsettled_links_;
   std::unordered_map<InodeId, std::vector<NodeId>> hardlinks_;

@@ -28,19 +28,10 @@ void Planner::add_name(InodeId inode, NodeId name) {
   names.push_back(name);
 }
 
-// places_ and `name` as a path of the lower layers; nothing where this layer has cut it off.
-std::optional<MergedNode> Planner::lower_target(std::string_view name) const {
-  if (!walked_merges()) return std::nullopt;
-  std::vector<std::string_view> path;
-  for (const Place& place : places_) path.push_back(place.name);
-  path.push_back(name);
-  return walk_merged(options_.lower, path, false, false).found;
-}
-
 // With the lower layers known: the name that the target of a link has in this layer then, too.
 // kNoNode where they have no such file.
 Result<NodeId> Planner::name_lower_target(const Entry& entry, std::string_view name) {
-  const auto below = lower_target(name);
+  const auto below = lower_child(name);
   if (!below) return kNoNode;
   if (below->is_directory()) return refuse(entry, "a hardlink to a directory");
   const NodeId parent = make_walked(entry.index);

@@ -96,8 +96,8 @@ Status Settler::resolve_marks() {
       }
       if (walk.met_symlink && follow) {
         const std::string path = mark_path(mark);
-        plan_.notes.push_back({"symlink-parent", path,
-                               "followed the lower layers' symlinks to " + join(walk.path)});
+        plan_.notes.push_back(
+            {"symlink-parent", path, "followed the lower layers' symlinks to " + join(walk.path)});
         directory = std::move(walk.path);
         for (size_t i = 0; i < directory.size(); ++i) {
           const std::string_view name = directory[i];

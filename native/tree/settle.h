@@ -6,10 +6,10 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "base/note.h"
@@ -86,7 +86,7 @@ class Settler {
   Status settle_links();
   void link_lower_targets();
   Status link_deferred();
-  Result<bool> link_one_deferred(const PendingLink& link);
+  Result<NodeId> link_one_deferred(const PendingLink& link);
   struct Target;
   Result<Target> walk_target(const PendingLink& link) const;
   Status refuse_link(const PendingLink& link, Code code, const char* why) const;
@@ -112,8 +112,8 @@ class Settler {
   LayerTree directories_;  // paths of marks' directories: a tree, however deep they are and many
   // What pending links link to, by the link's placeholder, where the lower layers had it then.
   std::unordered_map<InodeId, MergedNode> lower_targets_;
-  std::unordered_set<std::string> linked_paths_;  // those targets' own
-  std::vector<NodeId> more_links_;                // names that settle itself has linked
+  std::set<std::string> linked_paths_;  // those targets' own
+  std::vector<NodeId> more_links_;      // names that settle itself has linked
   SettlePlan plan_;
 };
 

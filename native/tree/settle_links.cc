@@ -1,6 +1,8 @@
 // Settle's hardlinks: what the links point to whose target the layer had not named when they came.
 // First those into the lower layers, which saw them at their place in the tar; what is left was a
 // placeholder, and is linked to what its target is when the layer ends.
+#include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "tree/settle.h"
@@ -12,6 +14,7 @@ struct Settler::Target {
   NodeId node = kNoNode;
   std::optional<MergedNode> lower;
   std::vector<std::string_view> path;  // the real one
+  NodeId awaited = kNoNode;            // the first link on the way, or there, that is not settled
 };
 
 Status Settler::refuse_link(const PendingLink& link, Code code, const char* why) const {
@@ -52,38 +55,47 @@ void Settler::name_in_this_layer(const std::vector<std::string_view>& path,
   more_links_.push_back(id);
 }
 
+// A link that leads to another one, or through it, waits for that: links in a chain are each looked
+// at once, in whatever order they come.
 Status Settler::link_deferred() {
-  std::vector<const PendingLink*> left;
-  for (const PendingLink& link : planner_->pending_links()) {
-    if (tree_->node(link.name).inode == link.inode) left.push_back(&link);
+  const std::vector<PendingLink>& links = planner_->pending_links();
+  const auto is_placeholder = [this](const PendingLink& link) {
+    return tree_->node(link.name).inode == link.inode;
+  };
+  std::vector<const PendingLink*> left;  // the next one comes last
+  for (size_t i = links.size(); i-- > 0;) {
+    if (is_placeholder(links[i])) left.push_back(&links[i]);
   }
+  std::unordered_map<NodeId, std::vector<const PendingLink*>> waiting;  // by what they wait for
   while (!left.empty()) {
-    std::vector<const PendingLink*> still;
-    for (const PendingLink* link : left) {
-      OCIUNPACK_ASSIGN(const bool linked, link_one_deferred(*link));
-      if (!linked) still.push_back(link);
+    const PendingLink& link = *left.back();
+    left.pop_back();
+    OCIUNPACK_ASSIGN(const NodeId awaited, link_one_deferred(link));
+    if (awaited != kNoNode) {
+      waiting[awaited].push_back(&link);
+    } else if (const auto followers = waiting.extract(link.name); !followers.empty()) {
+      left.insert(left.end(), followers.mapped().rbegin(), followers.mapped().rend());
     }
-    if (still.size() == left.size()) {
-      return refuse_link(*left.front(), Code::ERR_LINK_TARGET,
-                         "is neither in this layer nor in the layers below it");
-    }
-    left = std::move(still);
   }
-  return {};
+  const auto unsettled = std::find_if(links.begin(), links.end(), is_placeholder);
+  if (unsettled == links.end()) return {};
+  return refuse_link(*unsettled, Code::ERR_LINK_TARGET,
+                     "is neither in this layer nor in the layers below it");
 }
 
-// False where the target does not exist, or is a link that is not settled itself.
-Result<bool> Settler::link_one_deferred(const PendingLink& link) {
+// Links it, or says what link that is not settled itself it waits for. Where its target does not
+// exist it stays a placeholder.
+Result<NodeId> Settler::link_one_deferred(const PendingLink& link) {
   OCIUNPACK_ASSIGN(const Target target, walk_target(link));
   if (target.node == link.name) {
     return refuse_link(link, Code::ERR_INVALID_ENTRY, "is the link itself").error();
   }
   InodeId inode = kNoInode;
   if (target.node != kNoNode) {
-    if (tree_->type_of(target.node) == NodeType::kPendingLink) return false;
+    if (tree_->type_of(target.node) == NodeType::kPendingLink) return target.awaited;
     inode = tree_->node(target.node).inode;
   } else if (!target.lower) {
-    return false;
+    return target.awaited;
   }
   const NodeType type = inode != kNoInode ? tree_->inode(inode).type : target.lower->type();
   if (type == NodeType::kDirectory) {
@@ -93,17 +105,22 @@ Result<bool> Settler::link_one_deferred(const PendingLink& link) {
     inode = planner_->copy_of(*target.lower, link.name);
     tree_->place(link.name, inode);
     name_in_this_layer(target.path, *target.lower);
-    return true;
+    return kNoNode;
   }
   tree_->place(link.name, inode);
   more_links_.push_back(link.name);
-  return true;
+  return kNoNode;
 }
 
 // Walks a link's target through what this layer and those below it have in the end.
 Result<Settler::Target> Settler::walk_target(const PendingLink& link) const {
+  struct Step {
+    NodeId any = kNoNode;             // this layer's path, whether something is there or not
+    bool cut = false;                 // the lower layers are not to be seen from here on
+    std::optional<MergedNode> lower;  // what they show
+  };
   Target target;
-  std::vector<NodeId> nodes;  // of target.path; kNoNode where this layer has nothing
+  std::vector<Step> steps{{kRootNode, false, merged_root(lower_.get())}};  // target.path, and "/"
   const std::vector<std::string_view> said = split_path(tree_->inode(link.inode).target);
   std::vector<std::string_view> pending(said.rbegin(), said.rend());
   int symlinks = 0;
@@ -111,36 +128,48 @@ Result<Settler::Target> Settler::walk_target(const PendingLink& link) const {
     const std::string_view name = pending.back();
     pending.pop_back();
     if (name == "..") {
-      if (!nodes.empty()) nodes.pop_back();
-      if (!target.path.empty()) target.path.pop_back();
+      if (target.path.empty()) continue;
+      steps.pop_back();
+      target.path.pop_back();
       continue;
     }
-    const NodeId above = nodes.empty() ? kRootNode : nodes.back();
-    const NodeId id = above == kNoNode ? kNoNode : tree_->find(above, name);
-    target.path.push_back(name);
-    nodes.push_back(id);
-    target.lower.reset();
-    if (id == kNoNode && lower_ != nullptr && !was_cut(target.path)) {
-      target.lower = walk_merged(lower_.get(), target.path, false, false).found;
-    }
-    if (pending.empty()) break;
+    const Step& above = steps.back();
+    Step step;
+    if (above.any != kNoNode) step.any = tree_->find_any(above.any, name);
+    step.cut = above.cut || (step.any != kNoNode && tree_->node(step.any).cut_at != kNeverCut);
+    if (above.lower && above.lower->is_directory()) step.lower = merged_child(*above.lower, name);
+    const bool own = step.any != kNoNode && tree_->present(step.any);
     const Inode* inode = nullptr;
-    if (id != kNoNode) inode = &tree_->inode_of(id);
-    if (target.lower) inode = &target.lower->inode();
-    if (inode == nullptr || inode->type != NodeType::kSymlink) continue;
+    if (own) {
+      inode = &tree_->inode_of(step.any);
+    } else if (step.lower && !step.cut) {
+      inode = &step.lower->inode();
+    }
+    if (own && inode->type == NodeType::kPendingLink && target.awaited == kNoNode) {
+      target.awaited = step.any;
+    }
+    const bool follow = !pending.empty() && inode != nullptr && inode->type == NodeType::kSymlink;
+    if (!follow) {
+      target.path.push_back(name);
+      steps.push_back(std::move(step));
+      continue;
+    }
     if (++symlinks > kMaxSymlinks) {
       return refuse_link(link, Code::ERR_INVALID_ENTRY, "leads through a loop of symlinks").error();
     }
-    target.path.pop_back();
-    nodes.pop_back();
     if (inode->target.starts_with('/')) {
       target.path.clear();
-      nodes.clear();
+      steps.resize(1);
     }
     const std::vector<std::string_view> more = split_path(inode->target);
     pending.insert(pending.end(), more.rbegin(), more.rend());
   }
-  target.node = nodes.empty() ? kRootNode : nodes.back();
+  const Step& last = steps.back();
+  if (last.any != kNoNode && tree_->present(last.any)) {
+    target.node = last.any;
+  } else if (!last.cut) {
+    target.lower = last.lower;
+  }
   return target;
 }
 

@@ -1,7 +1,10 @@
 // The table of divergences of SEMANTICS.md, and the rules around it, on trees alone.
 #include "tree/settle.h"
 
+#include <functional>
+
 #include "../check.h"
+#include "base/clock.h"
 #include "layers.h"
 #include "tree/index.h"
 
@@ -337,4 +340,87 @@ TEST(a_link_sees_no_lower_file_where_its_path_was_cut_off) {
   // Nor when the path is made anew since, with all that was known of it.
   CHECK_EQ(settled(Layer().file("a/b").hardlink("x", "a/b/c").file("a").dir("a").dir("a/b"), below),
            "ERR_LINK_TARGET");
+}
+
+namespace {
+
+// Work that a hostile layer may ask for must not grow with the square of what it says. Each of
+// these took 5 to 30 seconds when it did, and takes some hundredths.
+double seconds_of(const std::function<void()>& work) {
+  const auto start = ociunpack::Clock::now();
+  work();
+  return ociunpack::milliseconds_since(start) / 1000;
+}
+
+std::string deep(int depth) {
+  std::string path;
+  for (int i = 0; i < depth; ++i) path += "d/";
+  return path;
+}
+
+}  // namespace
+
+TEST(whiteouts_below_a_deep_directory_of_a_lower_layer) {
+  const std::string path = deep(3000);
+  const View below = stack(Layer().file(path + "f"));
+  Layer layer;
+  for (int i = 0; i < 20; ++i) layer.file(path + "new" + std::to_string(i) + "/.wh.x");
+  CHECK(seconds_of([&] { CHECK(layer.on(below).ok()); }) < 2);
+  CHECK_EQ(layer.notes.size(), 20U);
+}
+
+TEST(links_to_nothing_in_a_deep_directory_of_a_lower_layer) {
+  const std::string path = deep(3000);
+  const View below = stack(Layer().dir("e").symlink("s", "e").file(path + "f"));
+  Layer layer;
+  for (int i = 0; i < 20; ++i) layer.hardlink("l" + std::to_string(i), path + "none");
+  CHECK(seconds_of([&] { CHECK_EQ(settled(layer, below), "ERR_LINK_TARGET"); }) < 2);
+  layer.file("s/x");  // is planned anew, with the lower layers known
+  CHECK(seconds_of([&] { CHECK_EQ(settled(layer, below), "ERR_LINK_TARGET"); }) < 2);
+}
+
+TEST(a_chain_of_links_backwards) {
+  constexpr int kLinks = 10'000;
+  Layer layer;
+  for (int i = 0; i < kLinks; ++i) {
+    layer.hardlink("l" + std::to_string(i), "l" + std::to_string(i + 1));
+  }
+  CHECK(seconds_of([&] { CHECK_EQ(settled(layer), "ERR_LINK_TARGET"); }) < 2);
+  layer.file("l" + std::to_string(kLinks));
+  CHECK(seconds_of([&] { CHECK(layer.on(nullptr).ok()); }) < 2);
+  // Through one another, and through symlinks that are linked themselves.
+  CHECK_EQ(settled(Layer()
+                       .hardlink("a", "b/c/f")
+                       .hardlink("b", "s")
+                       .hardlink("d/c", "d/t")
+                       .symlink("s", "d")
+                       .symlink("d/t", "../e")
+                       .file("e/f")),
+           "f a\nl b\ni d\nl d/c\nl d/t = d/c\ni e\nf e/f = a\nl s = b\n");
+  CHECK_EQ(settled(Layer().hardlink("a", "b").hardlink("b", "c").hardlink("c", "a")),
+           "ERR_LINK_TARGET");
+}
+
+TEST(names_of_a_file_that_are_replaced_one_by_one) {
+  constexpr int kNames = 100'000;
+  Layer layer = Layer().file("d/n0");
+  for (int i = 1; i < kNames; ++i) layer.hardlink("d/n" + std::to_string(i), "d/n0");
+  Layer at_once = layer;
+  for (int i = 0; i < kNames; ++i) layer.symlink("d/n" + std::to_string(i), "x");
+  CHECK(seconds_of([&] { CHECK(layer.on(nullptr).ok()); }) < 2);
+  at_once.file("d");
+  CHECK(seconds_of([&] { CHECK_EQ(settled(at_once), "f d\n"); }) < 2);
+}
+
+TEST(a_symlink_that_probes_a_thousand_paths) {
+  const View below = stack(Layer().file("f"));
+  std::string target;
+  for (int i = 0; i < 800; ++i) target += "x/../";
+  Layer layer;
+  for (int i = 0; i < 39; ++i) {
+    layer.symlink("s" + std::to_string(i), target + "s" + std::to_string(i + 1));
+  }
+  for (int i = 0; i < 20; ++i) layer.file("s0/f" + std::to_string(i)).file("f" + std::to_string(i));
+  // Beyond a bound nothing is remembered: the layer is planned anew, with the lower layers known.
+  CHECK(layer.on(below).ok() && layer.replanned);
 }
