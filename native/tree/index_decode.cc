@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "base/unique_fd.h"
 #include "tree/index.h"
@@ -16,9 +17,29 @@ namespace {
 
 using namespace index_format;
 
+// The strings of the file, each for one record alone: a file whose records share them could stand
+// for more memory than any machine has.
+class Strings {
+ public:
+  explicit Strings(std::string_view bytes) : bytes_(bytes), left_(bytes.size()) {}
+
+  std::optional<std::string_view> take(uint64_t offset, uint32_t length) {
+    if (offset > bytes_.size() || length > bytes_.size() - offset || length > left_) {
+      return std::nullopt;
+    }
+    left_ -= length;
+    return bytes_.substr(offset, length);
+  }
+
+ private:
+  std::string_view bytes_;
+  uint64_t left_;
+};
+
 class Reader {
  public:
-  Reader(std::string_view bytes, std::string_view strings) : bytes_(bytes), strings_(strings) {}
+  explicit Reader(std::string_view bytes, Strings* strings = nullptr)
+      : bytes_(bytes), strings_(strings) {}
 
   // SAFETY: the caller has checked that all records lie within `bytes`; text() checks its own
   // range.
@@ -32,17 +53,15 @@ class Reader {
   std::string_view text() {
     const auto offset = number<uint64_t>();
     const auto length = number<uint32_t>();
-    if (offset > strings_.size() || length > strings_.size() - offset) {
-      valid_ = false;
-      return {};
-    }
-    return strings_.substr(offset, length);
+    const auto taken = strings_->take(offset, length);
+    valid_ = valid_ && taken.has_value();
+    return taken.value_or(std::string_view());
   }
   bool valid() const { return valid_; }
 
  private:
   std::string_view bytes_;
-  std::string_view strings_;
+  Strings* strings_;
   size_t at_ = 0;
   bool valid_ = true;
 };
@@ -52,9 +71,10 @@ bool valid_name(std::string_view name) {
          name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
 }
 
-// Reads one inode into `tree`; false when it says what cannot be.
-bool read_inode(Reader* in, uint32_t version, std::span<const Xattr> xattrs, LayerTree* tree,
-                InodeId id) {
+// Reads one inode into `tree`, and counts its attributes off `xattrs_left`; false when it says what
+// cannot be.
+bool read_inode(Reader* in, uint32_t version, std::span<const Xattr> xattrs, size_t* xattrs_left,
+                LayerTree* tree, InodeId id) {
   Inode& inode = tree->inode(id);
   const auto type = in->number<uint8_t>();
   if (type > static_cast<uint8_t>(NodeType::kWhiteout)) return false;
@@ -71,7 +91,8 @@ bool read_inode(Reader* in, uint32_t version, std::span<const Xattr> xattrs, Lay
   inode.target = tree->keep(in->text());
   const auto first = in->number<uint32_t>();
   const auto count = in->number<uint32_t>();
-  if (first > xattrs.size() || count > xattrs.size() - first) return false;
+  if (first > xattrs.size() || count > xattrs.size() - first || count > *xattrs_left) return false;
+  *xattrs_left -= count;  // none is of two inodes
   inode.xattrs = tree->keep_xattrs(xattrs.subspan(first, count));
   if (version >= kFirstVersionWithChecksums) {
     const auto checksum = in->number<uint32_t>();
@@ -89,7 +110,7 @@ Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const st
   if (bytes.size() < kHeaderBytes + kTrailerBytes || !bytes.starts_with(kMagic)) {
     return invalid("this is not a layer index");
   }
-  Reader header(bytes.substr(kMagic.size()), {});
+  Reader header(bytes.substr(kMagic.size()));
   const auto version = header.number<uint32_t>();
   if (version < kOldestIndexVersion || version > kIndexVersion) {
     return invalid("another version of oci-unpack wrote this layer index; unpack the layer again");
@@ -104,14 +125,14 @@ Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const st
       inodes_size + uint64_t{counts.xattrs} * kXattrBytes + uint64_t{counts.nodes} * kNodeBytes;
   const uint64_t body = bytes.size() - kHeaderBytes - kTrailerBytes;
   if (records > body || counts.strings != body - records) return invalid("the file is cut off");
-  Reader trailer(bytes.substr(bytes.size() - kTrailerBytes), {});
+  Reader trailer(bytes.substr(bytes.size() - kTrailerBytes));
   if (trailer.number<uint32_t>() != checksum(0, bytes.substr(0, bytes.size() - kTrailerBytes))) {
     return invalid("the checksum does not match: the file is damaged");
   }
 
-  const std::string_view strings = bytes.substr(kHeaderBytes + records, counts.strings);
-  Reader inode_records(bytes.substr(kHeaderBytes), strings);
-  Reader xattr_records(bytes.substr(kHeaderBytes + inodes_size), strings);
+  Strings strings(bytes.substr(kHeaderBytes + records, counts.strings));
+  Reader inode_records(bytes.substr(kHeaderBytes), &strings);
+  Reader xattr_records(bytes.substr(kHeaderBytes + inodes_size), &strings);
   std::vector<Xattr> xattrs(counts.xattrs);
   for (Xattr& xattr : xattrs) {
     xattr.first = xattr_records.text();
@@ -120,15 +141,17 @@ Result<std::shared_ptr<LayerTree>> decode_index(std::string_view bytes, const st
   if (!xattr_records.valid()) return invalid("an attribute points outside the file");
   auto tree = std::make_shared<LayerTree>();
   tree->reserve(counts.nodes, counts.inodes);  // their records are there: no more than the file has
+  size_t xattrs_left = xattrs.size();
   // Inode 0 is the root's, in the file as in a new tree.
   for (uint32_t i = 0; i < counts.inodes; ++i) {
     const InodeId id =
         i == 0 ? tree->node(kRootNode).inode : tree->new_inode(NodeType::kFile, kNoNode);
-    if (!read_inode(&inode_records, version, xattrs, tree.get(), id))
+    if (!read_inode(&inode_records, version, xattrs, &xattrs_left, tree.get(), id)) {
       return invalid("an invalid inode");
+    }
   }
   Reader nodes(bytes.substr(kHeaderBytes + inodes_size + uint64_t{counts.xattrs} * kXattrBytes),
-               strings);
+               &strings);
   for (uint32_t i = 0; i < counts.nodes; ++i) {
     const auto parent = nodes.number<uint32_t>();
     const auto inode = nodes.number<uint32_t>();

@@ -220,5 +220,32 @@ TEST(index_file_that_cannot_be_written) {
   CHECK_ERROR(load_index(scratch.host("index")), ERR_INVALID_INDEX);
 }
 
+// The file of one small string, or attribute, that is every record's.
+TEST(index_whose_records_share_what_is_there_once) {
+  constexpr size_t kHeader = 32, kInode = 64, kXattr = 24;
+  LayerTree tree;
+  for (const char* name : {"a", "b", "c"}) {
+    Inode& inode = tree.inode_of(add(&tree, kRootNode, name, NodeType::kSymlink));
+    inode.target = tree.keep(std::string(100, 't'));
+    const Xattr xattr{"user.note", "value"};
+    inode.xattrs = tree.keep_xattrs({&xattr, 1});
+  }
+  const std::string good = encode_index(tree);
+  CHECK(decode_index(good, "x").ok());
+  const auto with = [&good](size_t at, uint32_t value) {
+    std::string bytes = good;
+    std::memcpy(bytes.data() + at, &value, sizeof value);
+    const uint32_t crc = static_cast<uint32_t>(
+        ::crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size() - 4));
+    std::memcpy(bytes.data() + bytes.size() - 4, &crc, sizeof crc);
+    return decode_index(bytes, "x");
+  };
+  // The first of the three has all their attributes; a value reaches into the names.
+  CHECK(!with(kHeader + kInode + kInode - 8, 3).ok());
+  CHECK(with(kHeader + kInode + kInode - 8, 1).ok());
+  CHECK(!with(kHeader + 4 * kInode + kXattr - 4, 30).ok());
+  CHECK(with(kHeader + 4 * kInode + kXattr - 4, 5).ok());
+}
+
 }  // namespace
 }  // namespace ociunpack
