@@ -87,7 +87,8 @@ std::vector<Hardlinks::Broken> Hardlinks::find_broken(
   const auto others = [&](const Group& group, size_t self) {
     std::vector<std::string> paths;
     for (const size_t i : group) {
-      if (i != self && paths.size() < kMostLinks) paths.push_back(path(i));
+      if (paths.size() == kMostLinks) break;
+      if (i != self) paths.push_back(path(i));
     }
     std::sort(paths.begin(), paths.end());
     return paths;
