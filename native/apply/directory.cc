@@ -1,8 +1,8 @@
 #include "apply/directory.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
-#include <unordered_set>
 
 #include "apply/metadata.h"
 #include "apply/name.h"
@@ -30,7 +30,7 @@ bool is_default_acl(const Xattr& xattr) {
 
 Status remove_other_xattrs(const ApplyContext& context, const DirHandle& own,
                            const Attributes& attributes) {
-  std::unordered_set<std::string> kept{"security.selinux"};
+  std::set<std::string> kept{"security.selinux"};  // no hash: the names are the layer's
   for (const auto& [name, value] : attributes.xattrs) {
     if (name == "SCHILY.acl.access") kept.insert("system.posix_acl_access");
     if (name == "SCHILY.acl.default") kept.insert("system.posix_acl_default");
