@@ -122,6 +122,10 @@ InodeId LayerTree::new_inode(NodeType type, NodeId home) {
 
 std::span<const Xattr> LayerTree::keep_xattrs(std::span<const Xattr> xattrs) {
   if (xattrs.empty()) return {};
+  // Entry after entry may have the same, by a global header or by how the layer was packed.
+  if (std::equal(xattrs.begin(), xattrs.end(), last_xattrs_.begin(), last_xattrs_.end())) {
+    return last_xattrs_;
+  }
   // SAFETY: the arena gives no alignment; room for one more makes an aligned start always fit.
   void* room = arena_.allocate((xattrs.size() + 1) * sizeof(Xattr));
   size_t space = (xattrs.size() + 1) * sizeof(Xattr);
@@ -130,7 +134,8 @@ std::span<const Xattr> LayerTree::keep_xattrs(std::span<const Xattr> xattrs) {
   for (size_t i = 0; i < xattrs.size(); ++i) {
     new (&kept[i]) Xattr(arena_.copy(xattrs[i].first), arena_.copy(xattrs[i].second));
   }
-  return {kept, xattrs.size()};
+  last_xattrs_ = {kept, xattrs.size()};
+  return last_xattrs_;
 }
 
 std::vector<NodeId> LayerTree::directories() const {

@@ -100,7 +100,8 @@ class LayerTree {
   void clear_children(NodeId directory);
 
   InodeId new_inode(NodeType type, NodeId home);
-  // Copies the names and values into the tree's arena.
+  // Copies the names and values into the tree's arena; once where they are those of the call
+  // before.
   std::span<const Xattr> keep_xattrs(std::span<const Xattr> xattrs);
   std::string_view keep(std::string_view bytes) { return arena_.copy(bytes); }
   // Room for a file's checksum, that never moves.
@@ -140,6 +141,7 @@ class LayerTree {
   std::vector<NodeId> slots_;        // open addressing by (parent, name); kNoNode is free
   std::vector<NodeId> directories_;  // every path that a directory was ever given to, once
   Arena arena_;
+  std::span<const Xattr> last_xattrs_;  // that were kept
 };
 
 }  // namespace ociunpack

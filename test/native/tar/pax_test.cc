@@ -277,5 +277,16 @@ TEST(pax_globals_hold_until_replaced) {
   CHECK_EQ(fields.xattr_bytes, 14);
 }
 
+// They would be every entry's: a tar of 4 MB could ask for hours.
+TEST(pax_global_xattrs_are_few) {
+  PaxGlobals globals;
+  for (int i = 0; i < 64; i++) {
+    std::string one = record("SCHILY.xattr.user." + std::to_string(i), "1");
+    REQUIRE_OK(globals.apply(one, {}));
+  }
+  std::string more = record("SCHILY.xattr.user.more", "1");
+  CHECK_ERROR(globals.apply(more, {}), ERR_LIMIT_EXCEEDED);
+}
+
 }  // namespace
 }  // namespace ociunpack
