@@ -206,8 +206,8 @@ TEST(scheduler_decodes_up_to_the_crowd_mark_before_two_write_to_one_place) {
 }
 
 TEST(scheduler_frees_a_place_when_its_writer_ends) {
+  Gate again;  // outlives the workers
   CrowdedPlace crowd;
-  Gate again;
   std::latch ended(1);
   crowd.scheduler.post(crowd.group, kDrain, crowd.note('x', &ended));
   crowd.inside.open.release();  // its worker takes x
