@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "apply/set_mode.h"
 #include "base/sys.h"
 
 namespace ociunpack {
@@ -194,11 +195,9 @@ Status copy_metadata(const CopyEnd& from, const CopyEnd& to, const struct stat& 
   OCIUNPACK_TRY(copy_xattrs(from, to, overlay_marks));
   if (!S_ISLNK(status.st_mode)) {
     // Also where the mode is right already: an ACL may just have changed its group bits.
-    // fchmodat(2) follows symlinks: only for what we have just made ourselves, which is none.
     const mode_t mode = status.st_mode & 07777;
-    const int result =
-        to.fd >= 0 ? sys::fchmod(to.fd, mode) : sys::fchmodat(to.directory, to.name, mode);
-    if (result != 0) return system_error(errno, "chmod", to.path);
+    OCIUNPACK_TRY(to.fd >= 0 ? set_mode(to.fd, mode, to.path)
+                             : set_mode_at(to.directory, to.name, mode, to.path));
   }
   const timespec times[2] = {status.st_atim, status.st_mtim};
   const int result =

@@ -10,6 +10,7 @@
 
 #include "apply/metadata.h"
 #include "apply/name.h"
+#include "apply/set_mode.h"
 #include "base/clock.h"
 #include "base/sys.h"
 
@@ -114,9 +115,7 @@ Status finish_file(const ApplyContext& context, const Subject& subject, UniqueFd
   if (!attributes.xattrs.empty()) OCIUNPACK_TRY(set_xattrs(context, subject, attributes.xattrs));
   // Also after xattrs: a POSIX ACL sets permission bits of its own, and the tar's mode wins.
   if (needs_chmod(context, attributes)) {
-    if (sys::fchmod(fd.get(), attributes.mode) != 0) {
-      return system_error(errno, "fchmod", subject.path());
-    }
+    OCIUNPACK_TRY(set_mode(fd.get(), attributes.mode, subject.path()));
   }
   OCIUNPACK_TRY(set_times(context, subject, attributes.mtime));
   if (const int error = fd.close()) return system_error(error, "close", subject.path());
@@ -131,11 +130,9 @@ Status finish_special(const ApplyContext& context, const DirHandle& directory,
     OCIUNPACK_TRY(set_owner(context, subject, attributes));
   }
   if (!attributes.xattrs.empty()) OCIUNPACK_TRY(set_xattrs(context, subject, attributes.xattrs));
-  // fchmodat(2) follows symlinks: only for what we have just made ourselves, which is none.
   if (has_mode && needs_chmod(context, attributes)) {
-    if (sys::fchmodat(directory.fd.get(), CName(name).c_str(), attributes.mode) != 0) {
-      return system_error(errno, "fchmodat", subject.path());
-    }
+    OCIUNPACK_TRY(
+        set_mode_at(directory.fd.get(), CName(name).c_str(), attributes.mode, subject.path()));
   }
   return set_times(context, subject, attributes.mtime);
 }

@@ -6,6 +6,7 @@
 
 #include "apply/metadata.h"
 #include "apply/name.h"
+#include "apply/set_mode.h"
 #include "apply/whiteout.h"
 #include "base/sys.h"
 
@@ -18,9 +19,7 @@ Status set_all(const ApplyContext& context, const DirHandle& own, const Attribut
   // chown(2) clears set-id bits, and a POSIX ACL sets permission bits: before chmod(2).
   if (owner) OCIUNPACK_TRY(set_owner(context, subject, attributes));
   if (!attributes.xattrs.empty()) OCIUNPACK_TRY(set_xattrs(context, subject, attributes.xattrs));
-  if (mode && sys::fchmod(own.fd.get(), attributes.mode) != 0) {
-    return system_error(errno, "fchmod", own.path);
-  }
+  if (mode) OCIUNPACK_TRY(set_mode(own.fd.get(), attributes.mode, own.path));
   return set_times(context, subject, attributes.mtime);
 }
 
@@ -107,9 +106,7 @@ Status resume_inheritance(const ApplyContext& context, const DirHandle& own,
   for (const Xattr& xattr : attributes.xattrs) {
     if (is_default_acl(xattr)) OCIUNPACK_TRY(set_xattrs(context, subject, {&xattr, 1}));
   }
-  if (sys::fchmod(own.fd.get(), attributes.mode) != 0) {
-    return system_error(errno, "fchmod", own.path);
-  }
+  OCIUNPACK_TRY(set_mode(own.fd.get(), attributes.mode, own.path));
   return set_times(context, subject, attributes.mtime);
 }
 

@@ -13,6 +13,7 @@
 #include "apply/locked_directory.h"
 #include "apply/remove.h"
 #include "apply/root_dir.h"
+#include "apply/set_mode.h"
 #include "base/sys.h"
 
 namespace ociunpack {
@@ -75,10 +76,7 @@ class FlatMerge {
         sys::renameat(from.fd.get(), name.c_str(), to.fd.get(), name.c_str()) != 0) {
       return system_error(errno, "renameat", tree_.path(id));
     }
-    if (sys::fchmod(moved.get(), tree_.inode_of(id).mode) != 0) {
-      return system_error(errno, "fchmod", tree_.path(id));
-    }
-    return {};
+    return set_mode(moved.get(), tree_.inode_of(id).mode, tree_.path(id));
   }
 
   template <typename OnShared>
@@ -118,8 +116,8 @@ class FlatMerge {
     OCIUNPACK_ASSIGN(const DirHandle own, open(root_, tree_.path(id)));
     const Inode& inode = tree_.inode_of(id);
     if (tree_.node(id).implicit && !is_new) {
-      if (unlocked_.contains(id) && sys::fchmod(own.fd.get(), inode.mode) != 0) {
-        return system_error(errno, "fchmod", own.path);
+      if (unlocked_.contains(id)) {
+        OCIUNPACK_TRY(set_mode(own.fd.get(), inode.mode, own.path));
       }
       return restore_times(context_, own, inode.mtime);
     }

@@ -11,7 +11,7 @@ import { digestOf, mediaTypes } from '../../src/oci/index.js';
 import { runCommand } from '../support/command.js';
 import { type LayoutImage, putBlob, writeLayout, zstdStored } from '../support/layout-builder.js';
 import { withScratch } from '../support/scratch.js';
-import { dir, file, tar } from '../support/tar-builder.js';
+import { dir, fifo, file, tar } from '../support/tar-builder.js';
 import { withTmpfs } from '../support/tmpfs.js';
 
 const root = process.getuid?.() === 0;
@@ -191,6 +191,23 @@ describe('the host refuses', () => {
       await expectNothingHalf(dest);
       const ignored = await runCommand([...args, '--ownership', 'ignore'], { wrapper });
       expect(ignored.code).toBe(0);
+    });
+  });
+
+  test.skipIf(!root).each([
+    ['a file', file('bin/write', 'x', { gid: 1000, mode: 0o2755 })],
+    ['a directory', dir('var/mail', { gid: 1000, mode: 0o2775 })],
+    ['a fifo', fifo('run/queue', { gid: 1000, mode: 0o2660 })],
+  ])('set-gid without CAP_FSETID, which chmod(2) drops in silence: %s', async (_, entry) => {
+    await withScratch(async (scratch) => {
+      const { reference } = await writeGood(path.join(scratch, 'layout'), [tar([entry])]);
+      const wrapper = ['setpriv', '--bounding-set=-fsetid', '--'];
+      const args = ['unpack', reference, path.join(scratch, 'dest'), '-p', platform, '--json'];
+      const result = await runCommand(args, { wrapper });
+      expect(result.code).toBe(1);
+      const { error } = JSON.parse(result.stdout);
+      expect(error).toMatchObject({ code: 'ERR_PERMISSION', path: entry.path, errno: 'EPERM' });
+      expect(error.message).toContain('CAP_FSETID');
     });
   });
 });
