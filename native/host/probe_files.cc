@@ -110,8 +110,16 @@ void node(ProbeScratch& scratch, const char* id, dev_t device) {
 
 void owner(ProbeScratch& scratch) {
   const UniqueFd fd(::open(scratch.at("owner").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-  const bool changed = ::fchown(fd.get(), 1, 1) == 0;
-  scratch.add_errno("chown", "warn", "fchown(1:1)", changed ? 0 : errno);
+  const auto add = [&](const char* call, int error) {
+    scratch.add_errno("chown", "warn", call, error);
+  };
+  if (::fchown(fd.get(), 1, 1) != 0) return add("fchown(1:1)", errno);
+  // Of what belongs to another the mode is set as well: CAP_FOWNER, and CAP_FSETID for its set-gid
+  // bit.
+  if (::fchmod(fd.get(), S_ISGID | 0700) != 0) return add("fchmod(a file of 1:1)", errno);
+  struct stat status {};
+  const bool kept = ::fstat(fd.get(), &status) == 0 && (status.st_mode & S_ISGID) != 0;
+  add(kept ? "fchown(1:1)" : "fchmod(a file of 1:1) drops the set-gid bit", kept ? 0 : EPERM);
 }
 
 void reflink(ProbeScratch& scratch) {

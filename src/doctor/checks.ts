@@ -79,8 +79,8 @@ export const checkTexts: Readonly<Record<string, CheckText>> = {
   chown: {
     group: 'files',
     good: 'Owners can be set.',
-    bad: 'Owners cannot be set by this user: images with files of others are refused.',
-    fix: 'Run as root, in a user namespace with mapped ids, or with --ownership ignore.',
+    bad: 'Owners, or the modes of files of others, cannot be set by this process: images with such files are refused.',
+    fix: 'Run as root with all capabilities (CAP_CHOWN, CAP_FOWNER, CAP_FSETID), in a user namespace with mapped ids, or with --ownership ignore.',
   },
   'device-nodes': {
     group: 'files',

@@ -58,4 +58,15 @@ describe('examineHost', () => {
       expect(without).toEqual(expect.arrayContaining(['chown', 'xattr-trusted', 'overlay-mount']));
     },
   );
+
+  test.skipIf(!root).each(['fowner', 'fsetid'])(
+    'finds that files of others cannot be finished without CAP_%s',
+    async (capability) => {
+      const wrapper = ['setpriv', `--bounding-set=-${capability}`, '--'];
+      const { stdout } = await runCommand(['doctor', '--json', '--dir', '/tmp'], { wrapper });
+      const { checks } = JSON.parse(stdout) as Awaited<ReturnType<typeof examineHost>>;
+      const found = checks.find(({ name }) => name === 'chown');
+      expect([found?.status, found?.value]).toEqual(['warn', 'no']);
+    },
+  );
 });
