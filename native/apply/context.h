@@ -16,6 +16,9 @@ struct ApplyContext {
   uint32_t euid = 0;          // of this process: what it creates belongs to them
   uint32_t egid = 0;
   bool umask_private = true;  // the writers' umask is 0; if not, modes are set by chmod
+  // What probe_root() has found out of the file system.
+  bool fine_times = true;   // it keeps nanoseconds
+  bool lists_types = true;  // its listings tell the types of files
 };
 
 }  // namespace ociunpack

@@ -197,6 +197,16 @@ Status check_attributes(const ApplyContext& context, const std::string& path,
   return {};
 }
 
+namespace {
+
+std::string time_text(int64_t seconds, uint32_t nanoseconds) {
+  std::string text = std::to_string(seconds) + " s";
+  if (nanoseconds != 0) text += " and " + std::to_string(nanoseconds) + " ns";
+  return text;
+}
+
+}  // namespace
+
 Status set_times(const ApplyContext& context, const Subject& subject, Timestamp mtime) {
   const auto set = [&subject](const timespec& time) {
     const timespec times[2] = {time, time};
@@ -205,7 +215,8 @@ Status set_times(const ApplyContext& context, const Subject& subject, Timestamp 
   };
   timespec time{mtime.seconds, static_cast<long>(mtime.nanoseconds)};
   if (set(time) != 0) return system_error(errno, "utimensat", subject.path());
-  if (mtime.seconds >= kSafeTimeMin && mtime.seconds <= kSafeTimeMax) [[likely]] {
+  if (mtime.seconds >= kSafeTimeMin && mtime.seconds <= kSafeTimeMax &&
+      (context.fine_times || mtime.nanoseconds == 0)) [[likely]] {
     return {};
   }
   struct stat status {};
@@ -216,9 +227,10 @@ Status set_times(const ApplyContext& context, const Subject& subject, Timestamp 
   if (result != 0) return system_error(errno, "fstat", subject.path());
   if (status.st_mtim.tv_sec != mtime.seconds ||
       status.st_mtim.tv_nsec != static_cast<long>(mtime.nanoseconds)) {
-    context.notes->add({"time-clamped", subject.path(),
-                        std::to_string(mtime.seconds) + " s is stored as " +
-                            std::to_string(status.st_mtim.tv_sec) + " s"});
+    context.notes->add(
+        {"time-clamped", subject.path(),
+         time_text(mtime.seconds, mtime.nanoseconds) + " is stored as " +
+             time_text(status.st_mtim.tv_sec, static_cast<uint32_t>(status.st_mtim.tv_nsec))});
   }
   return {};
 }

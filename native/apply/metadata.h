@@ -51,7 +51,8 @@ Status set_xattrs(const ApplyContext& context, const Subject& subject,
 Status check_attributes(const ApplyContext& context, const std::string& path,
                         const Attributes& attributes);
 
-// Sets atime and mtime to `mtime`, clamped (and noted) to what the file system can store.
+// Sets atime and mtime to `mtime`, clamped and rounded (and noted) to what the file system can
+// store.
 Status set_times(const ApplyContext& context, const Subject& subject, Timestamp mtime);
 
 // What the policies make of a layer's xattr.

@@ -14,4 +14,7 @@ namespace ociunpack {
 // ERR_INVALID_ARGUMENT when it is not empty.
 Result<DirRef> prepare_root(const ApplyContext& context, const std::string& directory);
 
+// Finds out what the file system below `root` can hold, and changes nothing that stays.
+Status probe_root(const DirHandle& root, ApplyContext* context);
+
 }  // namespace ociunpack

@@ -80,6 +80,13 @@ Status write_whiteout(const ApplyContext& context, const DirHandle& directory,
     case Format::kOverlayUserxattr:
       break;
   }
+  if (!context.lists_types) {
+    // overlayfs hides only what a listing calls a character device.
+    return input_error(Code::ERR_UNSUPPORTED, "whiteout", path_in(directory, name),
+                       "the listings of this file system do not tell the types of files, by which "
+                       "overlayfs knows a whiteout; an xfs needs ftype=1, an ext4 the feature "
+                       "filetype; or use format 'flat'");
+  }
   // mknod(2) of 0:0 is allowed to everybody since Linux 5.8 (fs/namei.c, is_whiteout).
   if (sys::mknodat(directory.fd.get(), CName(name).c_str(), S_IFCHR, makedev(0, 0)) != 0) {
     const int error = errno;

@@ -181,6 +181,7 @@ Status LayerPass::open() {
   if (dry()) return {};
   directories_ = std::make_unique<DirCache>();
   OCIUNPACK_ASSIGN(DirRef root, prepare_root(context_, options_.directory));
+  OCIUNPACK_TRY(probe_root(*root, &context_));
   directories_->put(kRootNode, std::move(root));
   return {};
 }

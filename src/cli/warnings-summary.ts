@@ -16,7 +16,7 @@ export const warningMeanings: Readonly<Record<string, string>> = {
   'xattr-dropped': 'xattrs that only mean something on their host, left out',
   'xattr-escaped': 'overlay xattrs of the layer, made inert',
   'xattr-failed': 'xattrs that the file system refuses, left out',
-  'time-clamped': "times out of the file system's range",
+  'time-clamped': 'times that the file system cannot store',
 };
 
 /** Lines, the most frequent kind first; none when there are no warnings. */
