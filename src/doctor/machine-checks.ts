@@ -17,14 +17,17 @@ const fewInodes = 100_000;
 export async function roomProbes(directory: string): Promise<Probe[]> {
   const { bavail, bsize, blocks, ffree, files } = await statfs(directory);
   const bytes = bavail * bsize;
-  // btrfs and others make inodes as they need them, and count none.
+  // ramfs counts no blocks; it, btrfs and others make inodes as they need them, and count none.
+  const sized = blocks > 0;
   const counted = files > 0;
   return [
     {
       id: 'free-bytes',
-      status: bytes < littleBytes ? 'warn' : 'ok',
-      value: formatBytes(bytes),
-      evidence: `statfs: ${formatBytes(bytes)} of ${formatBytes(blocks * bsize)} free`,
+      status: sized && bytes < littleBytes ? 'warn' : 'ok',
+      value: sized ? formatBytes(bytes) : 'not bounded',
+      evidence: sized
+        ? `statfs: ${formatBytes(bytes)} of ${formatBytes(blocks * bsize)} free`
+        : 'statfs: counts no blocks',
     },
     {
       id: 'free-inodes',

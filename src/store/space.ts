@@ -97,12 +97,15 @@ function zstdContentSize(head: Buffer): number | undefined {
  * @throws UnpackError `ERR_NO_SPACE` with both numbers
  */
 export async function checkSpace(directory: string, needed: Space): Promise<void> {
-  const { bsize, bavail, bfree, files, ffree } = await statfs(directory).catch((error: unknown) => {
-    throw UnpackError.fromSystem(error, directory);
-  });
-  // Some blocks are for root alone; a file system without a count of inodes makes them as needed.
+  const { bsize, blocks, bavail, bfree, files, ffree } = await statfs(directory).catch(
+    (error: unknown) => {
+      throw UnpackError.fromSystem(error, directory);
+    },
+  );
+  // Some blocks are for root alone; a file system without a count of blocks (ramfs) or inodes makes them as needed.
   const available: Space = {
-    bytes: bsize * (process.geteuid?.() === 0 ? bfree : bavail),
+    bytes:
+      blocks === 0 ? Number.MAX_SAFE_INTEGER : bsize * (process.geteuid?.() === 0 ? bfree : bavail),
     inodes: files === 0 ? Number.MAX_SAFE_INTEGER : ffree,
   };
   for (const what of ['bytes', 'inodes'] as const) {

@@ -6,8 +6,8 @@ import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { UnpackError } from '../../src/index.js';
-import { Store } from '../../src/index.js';
-import { uncompressedSize } from '../../src/store/space.js';
+import { examineHost, Store } from '../../src/index.js';
+import { checkSpace, uncompressedSize } from '../../src/store/space.js';
 import { withScratch } from '../support/scratch.js';
 import { dir, file } from '../support/tar-builder.js';
 import { withTmpfs } from '../support/tmpfs.js';
@@ -48,6 +48,20 @@ describe('uncompressedSize', () => {
       const told = await uncompressedSize({ path: file, offset: 6, length: blob.length });
       expect(told).toBe(size < 0 ? blob.length * -size : size);
     });
+  });
+});
+
+it.skipIf(!isRoot)('a file system that counts no blocks is not a full one', async () => {
+  await withScratch(async (scratch) => {
+    execFileSync('mount', ['-t', 'ramfs', 'ramfs', scratch]);
+    try {
+      await checkSpace(scratch, { bytes: 1000, inodes: 10 });
+      const { checks } = await examineHost({ directory: scratch });
+      const found = checks.find(({ name }) => name === 'free-bytes');
+      expect([found?.status, found?.value]).toEqual(['ok', 'not bounded']);
+    } finally {
+      execFileSync('umount', [scratch]);
+    }
   });
 });
 
