@@ -20,7 +20,7 @@ export function findFileSystem(directory: string): MountedFileSystem | undefined
 function findMount(directory: string): MountedFileSystem | undefined {
   let best: MountedFileSystem | undefined;
   let longest = -1;
-  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+  for (const line of readMounts().split('\n')) {
     const [left = '', right = ''] = line.split(' - ');
     const escaped = left.split(' ')[4];
     if (escaped === undefined) {
@@ -42,6 +42,14 @@ function findMount(directory: string): MountedFileSystem | undefined {
 /** A path of /proc's lists of mounts, where spaces and the like are octal numbers (proc(5)). */
 export function unescapeMount(text: string): string {
   return text.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+function readMounts(): string {
+  try {
+    return readFileSync('/proc/self/mountinfo', 'utf8');
+  } catch {
+    return ''; // no /proc
+  }
 }
 
 /** Whether the ext4 that `directory` is on has a journal; undefined where /proc does not tell. */

@@ -1,13 +1,28 @@
 // Facts about the running system: which boot it is, whether we are in a user namespace, what its overlayfs knows.
 
 import { existsSync, readFileSync } from 'node:fs';
+import { UnpackError } from '../errors.js';
 
 let boot: string | undefined;
 
-/** The id of the running boot. What was not synced in an earlier one may be lost. */
+const bootFile = '/proc/sys/kernel/random/boot_id';
+
+/**
+ * The id of the running boot. What was not synced in an earlier one may be lost.
+ *
+ * @throws UnpackError `ERR_UNSUPPORTED` without /proc
+ */
 export function bootID(): string {
-  boot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  return boot;
+  try {
+    boot ??= readFileSync(bootFile, 'utf8').trim();
+    return boot;
+  } catch (error) {
+    throw new UnpackError(
+      'ERR_UNSUPPORTED',
+      `${bootFile}: cannot be read (${(error as NodeJS.ErrnoException).code}); a store needs /proc to be mounted`,
+      { path: bootFile, cause: error },
+    );
+  }
 }
 
 /** Whether this process is not in the initial user namespace, where trusted.* xattrs are out of reach. */

@@ -69,4 +69,18 @@ describe('examineHost', () => {
       expect([found?.status, found?.value]).toEqual(['warn', 'no']);
     },
   );
+
+  test.skipIf(!root)('without /proc', async () => {
+    const wrapper = ['unshare', '--mount', 'sh', '-c', 'umount -l /proc && exec "$@"', 'sh'];
+    const { stdout } = await runCommand(['doctor', '--json', '--dir', '/tmp'], { wrapper });
+    const { checks } = JSON.parse(stdout) as Awaited<ReturnType<typeof examineHost>>;
+    const status = (name: string) => checks.find((check) => check.name === name)?.status;
+    expect([status('ext4-journal'), status('chown')]).toEqual(['unknown', 'ok']);
+    await withScratch(async (scratch) => {
+      const args = ['--root', `${scratch}/store`, 'import', 'oci:x', '--json'];
+      const failed = JSON.parse((await runCommand(args, { wrapper })).stdout);
+      expect(failed.error).toMatchObject({ code: 'ERR_UNSUPPORTED' });
+      expect(failed.error.message).toContain('/proc');
+    });
+  });
 });
