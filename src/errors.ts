@@ -39,7 +39,7 @@ export const errorTable = {
   ERR_PERMISSION: {
     meaning:
       'The kernel refused an operation: permissions, a read-only file system, or a missing capability.',
-    fix: 'Run as root or in a user namespace with the needed capabilities, or choose ownership "ignore", devices "skip" and xattrs "best-effort".',
+    fix: 'Run as root or in a user namespace with the needed capabilities (docs/options.md, Rootless), or choose ownership "ignore", devices "skip" and xattrs "best-effort".',
   },
   ERR_NO_SPACE: {
     meaning: 'The file system (or the quota) is full: bytes or inodes.',
