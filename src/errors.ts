@@ -38,7 +38,7 @@ export const errorTable = {
   },
   ERR_PERMISSION: {
     meaning:
-      'The kernel refused an operation: permissions, a read-only file system, or a missing capability.',
+      'The kernel, or the permission model of Node, refused an operation: permissions, a read-only file system, or a missing capability.',
     fix: 'Run as root or in a user namespace with the needed capabilities (docs/options.md, Rootless), or choose ownership "ignore", devices "skip" and xattrs "best-effort".',
   },
   ERR_NO_SPACE: {
@@ -347,6 +347,10 @@ export class UnpackError extends Error {
       return UnpackError.fromSystem(error, undefined, layer);
     }
     const message = textOf(fields.message) ?? String(error);
+    if (fields.code === 'ERR_ACCESS_DENIED') {
+      // Node was started with --permission, and without a right.
+      return remake({ message, path: fields.resource }, 'ERR_PERMISSION', error, layer);
+    }
     const code = fields.name === 'AbortError' ? 'ERR_ABORTED' : 'ERR_INTERNAL';
     return new UnpackError(code, withLayer(message, layer), { layer, cause: error });
   }

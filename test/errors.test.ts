@@ -30,6 +30,17 @@ describe('UnpackError', () => {
     });
   });
 
+  it('takes what the permission model of Node refuses for what it is', () => {
+    const refused = Object.assign(new Error('Access to this API has been restricted'), {
+      code: 'ERR_ACCESS_DENIED',
+      permission: 'FileSystemWrite',
+      resource: '/a',
+    });
+    const error = UnpackError.from(refused);
+    expect(error).toMatchObject({ code: 'ERR_PERMISSION', path: '/a', cause: refused });
+    expect(error.message).toContain('restricted');
+  });
+
   it.each([
     ['ENOSPC', 'ERR_NO_SPACE'],
     ['EDQUOT', 'ERR_NO_SPACE'],
