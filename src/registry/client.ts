@@ -85,17 +85,12 @@ export class RegistryClient {
     this.retry = { ...defaultRetryPolicy, ...options.retry };
   }
 
-  /** @throws UnpackError `ERR_INVALID_HOSTS`; `ERR_INVALID_REFERENCE` for a domain that is no address */
+  /** @throws UnpackError what {@link hostsFor} throws */
   static async open(name: ImageName, options: ClientOptions = {}): Promise<RegistryClient> {
     const found = await hostsFor(name.domain, options);
     const { stallTimeout = defaultStallTimeout, authFile } = options;
     const transport = new Transport({ connect: connectTimeout, stall: stallTimeout });
     const hosts = found.map((host): Host => {
-      if (!URL.canParse(host.base)) {
-        // What a name may have for a domain need not be an address: host:99999, a0.0.
-        const problem = 'is not the address of a registry';
-        throw new UnpackError('ERR_INVALID_REFERENCE', `${name.domain}: ${problem}`);
-      }
       const { host: address, origin } = new URL(host.base);
       const own = host.namespace === undefined;
       const authorizer = new Authorizer({
