@@ -1,7 +1,8 @@
 // The snapshotter of every kind: records in the metadata, directories at `<root>/snapshots/<id>`. A directory is made in
 // a staging area and renamed inside the write transaction that makes its record, and taken away after the one that
 // removes it: whoever dies when, a record has its directory, and a directory without a record is swept. An id is never
-// given twice, except where its transaction was not committed.
+// given twice, except where its transaction was not committed. Longer than other files: what keeps records and directories
+// in step is to be read in one place.
 
 import { chmod, mkdir, open } from 'node:fs/promises';
 import path from 'node:path';
