@@ -56,7 +56,7 @@ const replacements = [
 ];
 
 /**
- * A module that loads one of Node's own when one of its functions is called first.
+ * A module that loads one of Node's own when one of its functions or classes is used first.
  * @param {string} id
  */
 function lazily(id) {
@@ -67,7 +67,10 @@ function lazily(id) {
     `import { createRequire } from 'node:module';`,
     'const outside = createRequire(__filename);',
     ...names.map(
-      (name) => `export const ${name} = (...args) => outside('${id}').${name}(...args);`,
+      (name) => `export function ${name}(...args) {
+        const own = outside('${id}').${name};
+        return new.target === undefined ? own(...args) : Reflect.construct(own, args);
+      }`,
     ),
   ].join('\n');
 }

@@ -29,10 +29,18 @@ export function checkExtent(directory: string): void {
   try {
     const { size } = fstatSync(descriptor);
     const read = (at: number, length: number) => {
+      if (at + length > size) {
+        return undefined;
+      }
       const bytes = Buffer.alloc(length);
-      return at + length <= size && readSync(descriptor, bytes, 0, length, at) === length
-        ? bytes
-        : undefined;
+      for (let done = 0; done < length; ) {
+        const count = readSync(descriptor, bytes, done, length - done, at + done); // may be short
+        if (count === 0) {
+          return undefined;
+        }
+        done += count;
+      }
+      return bytes;
     };
     if (!isWhole(size, read)) {
       throw new UnpackError('ERR_STORE_CORRUPT', `${file}: has been cut off at ${size} bytes`, {
