@@ -352,6 +352,9 @@ export class LocalSnapshotter implements LayerSnapshotter {
       return this.#mounts(snapshot, parents);
     } catch (error) {
       await rollBack(() => staged.discard());
+      if (UnpackError.from(error).code === 'ERR_NOT_FOUND') {
+        this.#view((store) => store.checkCreatable(key, below)); // the parent may have been removed meanwhile
+      }
       throw error;
     }
   }
