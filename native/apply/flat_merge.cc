@@ -47,16 +47,22 @@ class FlatMerge {
     return DirHandle{std::move(fd), path};
   }
 
-  // For changes in it; those above it have been opened so before. True where its mode forbade them.
-  Result<bool> unlock(const RootDir& side, const std::string& path) const {
-    UniqueFd found;
-    if (!path.empty()) {
-      OCIUNPACK_ASSIGN(found, side.resolve(path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  // For changes in it; those above it have been opened so before. `locked`: its mode forbade them.
+  Result<DirHandle> open_unlocked(const RootDir& side, const std::string& path,
+                                  bool* locked) const {
+    Result<UniqueFd> fd = side.open_directory(path);
+    UniqueFd found;  // where it may not even be listed
+    if (!fd.ok()) {
+      if (fd.error().error_number != EACCES) return fd.error();
+      if (!path.empty()) {
+        OCIUNPACK_ASSIGN(found, side.resolve(path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+      }
     }
-    const int fd = path.empty() ? side.fd() : found.get();
-    if (!directory_is_locked(fd)) return false;
-    if (!unlock_directory(fd)) return system_error(errno, "chmod", path);
-    return true;
+    const int own = fd.ok() ? fd.value().get() : path.empty() ? side.fd() : found.get();
+    *locked = directory_is_locked(own);
+    if (*locked && !unlock_directory(own)) return system_error(errno, "chmod", path);
+    if (fd.ok()) return DirHandle{std::move(fd.value()), path};
+    return open(side, path);
   }
 
   Status move(const DirHandle& from, const DirHandle& to, NodeId id) const {
@@ -71,7 +77,8 @@ class FlatMerge {
     if (!found.valid() || !unlock_directory(found.get())) {
       return system_error(errno, "renameat", tree_.path(id));
     }
-    const UniqueFd moved = open_locked_directory(from.fd.get(), name);
+    const UniqueFd moved(
+        sys::openat(from.fd.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     if (!moved.valid() ||
         sys::renameat(from.fd.get(), name.c_str(), to.fd.get(), name.c_str()) != 0) {
       return system_error(errno, "renameat", tree_.path(id));
@@ -82,11 +89,10 @@ class FlatMerge {
   template <typename OnShared>
   Status merge_directory(NodeId id, const std::optional<MergedNode>& lower, OnShared on_shared) {
     const std::string path = tree_.path(id);
-    OCIUNPACK_TRY(unlock(staging_, path));
-    OCIUNPACK_ASSIGN(const bool unlocked, unlock(root_, path));
-    if (unlocked) unlocked_.insert(id);
-    OCIUNPACK_ASSIGN(const DirHandle from, open(staging_, path));
-    OCIUNPACK_ASSIGN(const DirHandle to, open(root_, path));
+    bool locked = false;
+    OCIUNPACK_ASSIGN(const DirHandle from, open_unlocked(staging_, path, &locked));
+    OCIUNPACK_ASSIGN(const DirHandle to, open_unlocked(root_, path, &locked));
+    if (locked) unlocked_.insert(id);
     for (NodeId child = tree_.node(id).first_child; child != kNoNode;
          child = tree_.node(child).next_sibling) {
       if (!tree_.present(child)) continue;

@@ -73,6 +73,12 @@ Status xattr_failed(const ApplyContext& context, const Subject& subject, const s
   return failed;
 }
 
+std::string time_text(int64_t seconds, uint32_t nanoseconds) {
+  std::string text = std::to_string(seconds) + " s";
+  if (nanoseconds != 0) text += " and " + std::to_string(nanoseconds) + " ns";
+  return text;
+}
+
 }  // namespace
 
 bool owner_differs(const ApplyContext& context, const Attributes& attributes, uint32_t uid,
@@ -196,16 +202,6 @@ Status check_attributes(const ApplyContext& context, const std::string& path,
   }
   return {};
 }
-
-namespace {
-
-std::string time_text(int64_t seconds, uint32_t nanoseconds) {
-  std::string text = std::to_string(seconds) + " s";
-  if (nanoseconds != 0) text += " and " + std::to_string(nanoseconds) + " ns";
-  return text;
-}
-
-}  // namespace
 
 Status set_times(const ApplyContext& context, const Subject& subject, Timestamp mtime) {
   const auto set = [&subject](const timespec& time) {

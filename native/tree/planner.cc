@@ -277,16 +277,13 @@ std::string Planner::walked_path() const {
 // the square of its depth.
 std::optional<MergedNode> Planner::lower_child(std::string_view name) {
   if (!walked_merges()) return std::nullopt;
-  const auto child_of = [](const std::optional<MergedNode>& above, std::string_view child) {
-    return above && above->is_directory() ? merged_child(*above, child) : std::nullopt;
-  };
   size_t known = places_.size();
   while (known > 0 && !places_[known - 1].lower) --known;
   const std::optional<MergedNode>* above = known > 0 ? &*places_[known - 1].lower : &lower_root_;
   for (; known < places_.size(); ++known) {
-    above = &places_[known].lower.emplace(child_of(*above, places_[known].name));
+    above = &places_[known].lower.emplace(merged_child(*above, places_[known].name));
   }
-  return child_of(*above, name);
+  return merged_child(*above, name);
 }
 
 void Planner::guess(Guess::Kind kind, std::string_view path, size_t number) {

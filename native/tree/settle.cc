@@ -160,7 +160,7 @@ void Settler::clear_the_way(const std::vector<std::string_view>& directory) {
   std::vector<std::string_view> path;
   std::optional<MergedNode> at = merged_root(lower_.get());
   for (const std::string_view name : directory) {
-    if (at) at = merged_child(*at, name);
+    at = merged_child(at, name);
     if (!at) return;
     if (!at->is_directory()) return hide_in_mask(path, name);
     path.push_back(name);
@@ -288,12 +288,8 @@ const std::optional<MergedNode>& Settler::lower_at(NodeId id) {
   auto found = lower_at_.find(at);
   if (found == lower_at_.end()) found = lower_at_.emplace(at, merged_root(lower_.get())).first;
   for (; !missing.empty(); missing.pop_back()) {
-    const std::optional<MergedNode>& above = found->second;
-    std::optional<MergedNode> below;
-    if (above && above->is_directory()) {
-      below = merged_child(*above, tree_->node(missing.back()).name);
-    }
-    found = lower_at_.emplace(missing.back(), std::move(below)).first;
+    const NodeId next = missing.back();
+    found = lower_at_.emplace(next, merged_child(found->second, tree_->node(next).name)).first;
   }
   return found->second;
 }

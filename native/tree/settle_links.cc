@@ -137,7 +137,7 @@ Result<Settler::Target> Settler::walk_target(const PendingLink& link) const {
     Step step;
     if (above.any != kNoNode) step.any = tree_->find_any(above.any, name);
     step.cut = above.cut || (step.any != kNoNode && tree_->node(step.any).cut_at != kNeverCut);
-    if (above.lower && above.lower->is_directory()) step.lower = merged_child(*above.lower, name);
+    step.lower = merged_child(above.lower, name);
     const bool own = step.any != kNoNode && tree_->present(step.any);
     const Inode* inode = nullptr;
     if (own) {

@@ -76,6 +76,12 @@ std::optional<MergedNode> merged_child(const MergedNode& directory, std::string_
   return child;
 }
 
+std::optional<MergedNode> merged_child(const std::optional<MergedNode>& above,
+                                       std::string_view name) {
+  if (!above || !above->is_directory()) return std::nullopt;
+  return merged_child(*above, name);
+}
+
 void for_each_merged_name(const MergedNode& directory,
                           const std::function<void(std::string_view)>& visit) {
   for (size_t i = 0; i < directory.parts.size(); ++i) {
@@ -128,8 +134,7 @@ MergedWalk walk_merged(const TreeView* view, const std::vector<std::string_view>
       }
       continue;
     }
-    std::optional<MergedNode> child;
-    if (nodes.back() && nodes.back()->is_directory()) child = merged_child(*nodes.back(), name);
+    std::optional<MergedNode> child = merged_child(nodes.back(), name);
     const size_t at = components.size() - pending.size() - 1;  // while no symlink was followed
     const bool kept = symlinks == 0 && at < keep.size() && keep[at];
     if (child && child->type() == NodeType::kSymlink && !kept &&

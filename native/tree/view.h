@@ -59,6 +59,10 @@ std::optional<MergedNode> merged_root(const TreeView* view);
 // What the merged directory shows under `name`; nothing where it shows nothing.
 std::optional<MergedNode> merged_child(const MergedNode& directory, std::string_view name);
 
+// The same of what may be nothing, or no directory: then nothing lies there.
+std::optional<MergedNode> merged_child(const std::optional<MergedNode>& above,
+                                       std::string_view name);
+
 // Calls `visit` once for each name that the merged directory shows.
 void for_each_merged_name(const MergedNode& directory,
                           const std::function<void(std::string_view)>& visit);
