@@ -25,6 +25,9 @@ const swept = [
  * @throws UnpackError `ERR_STORE_CORRUPT`
  */
 export async function refuseForeignRoot(root: string): Promise<void> {
+  if (hasMetadata(root)) {
+    return;
+  }
   const found: string[] = [];
   for (const name of swept) {
     const names = await readdir(path.join(root, name)).catch(() => []); // what cannot be read cannot be swept
@@ -32,7 +35,7 @@ export async function refuseForeignRoot(root: string): Promise<void> {
       found.push(`${name}/`);
     }
   }
-  // In this order: a store has its metadata before it has anything else.
+  // Again, after the look: a store has its metadata before it has anything else.
   if (found.length > 0 && !hasMetadata(root)) {
     throw new UnpackError(
       'ERR_STORE_CORRUPT',
