@@ -52,7 +52,10 @@ export interface VerifyContainerdOptions {
 /** A report, with what a repair script needs to know. */
 export interface ContainerdVerification {
   report: VerifyReport;
-  /** With all their images: what stands on the snapshots of the one that was asked for goes, and comes back, with these. */
+  /**
+   * Where something is damaged, with all their images: what stands on the snapshots of the one that was asked for goes, and
+   * comes back, with these.
+   */
   namespaces: NamespaceChains[];
   /** Whether its marks are those of a user namespace. */
   inUserNamespace: boolean;
@@ -135,9 +138,10 @@ export async function verifyContainerd(
         return { images, snapshots };
       },
     );
+    const summary = summarize(report);
     return {
       namespaces:
-        options.image === undefined
+        options.image === undefined || summary.ok
           ? namespaces
           : await readNamespaces(store, { ...options, image: undefined }),
       inUserNamespace,
@@ -147,7 +151,7 @@ export async function verifyContainerd(
         root: store.root.directory,
         kind: 'containerd',
         ...report,
-        ...summarize(report),
+        ...summary,
         notes,
         milliseconds: Math.round(performance.now() - started),
       },
