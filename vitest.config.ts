@@ -25,7 +25,7 @@ const together = [
   'test/security/*.test.ts',
   'test/source/{docker-archive,oci-layout,resolve-image,skopeo,tar-index}.test.ts',
   'test/store/{foreign-root,space,store,verify}.test.ts',
-  'test/unpack/{failures,image-json,inspect-image,mount-image,options,unpack-layer,watched}.test.ts',
+  'test/unpack/{destination,failures,image-json,inspect-image,mount-image,options,unpack-layer,watched}.test.ts',
   'test/verify/*.test.ts',
 ];
 

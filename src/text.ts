@@ -62,6 +62,13 @@ export function isPrintable(text: string): boolean {
   return /^[ -~…]*$/.test(text);
 }
 
+/** Text of /proc's lists of mounts, in which blanks and the like are octal numbers (proc(5)). */
+export function unescapeMount(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  );
+}
+
 /** `text` as a word that a shell takes for it, in commands that are there to be copied. */
 export function shellWord(text: string): string {
   return /^[A-Za-z0-9_./:=,@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
@@ -83,6 +90,15 @@ export function bar(part: number, width: number): string {
 /** Cuts `text` to `width` columns, an ellipsis for what is missing. */
 export function truncate(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(width - 1, 0))}…`;
+}
+
+/** Cuts the middle out, since the beginning and the end say most. */
+export function shorten(text: string, most: number): string {
+  if (text.length <= most) {
+    return text;
+  }
+  const tail = Math.floor((most - 1) / 2);
+  return `${text.slice(0, most - 1 - tail)}…${text.slice(text.length - tail)}`;
 }
 
 /** Columns of a {@link table}: `>` aligns right. */

@@ -193,18 +193,10 @@ async function attempt<T>(
   work: (place: Place) => Promise<T>,
 ): Promise<T | undefined> {
   signal?.throwIfAborted();
-  const stop = new AbortController();
-  const forward = () => stop.abort(signal?.reason);
-  signal?.addEventListener('abort', forward, { once: true });
-  let hangs = false;
-  const timer =
-    limit &&
-    setTimeout(() => {
-      hangs = true;
-      stop.abort();
-    }, limit);
+  const late = limit === undefined ? undefined : AbortSignal.timeout(limit);
+  const stop = AbortSignal.any([signal, late].filter((one) => one !== undefined));
   try {
-    return await work({ ...place, signal: stop.signal });
+    return await work({ ...place, signal: stop });
   } catch (error) {
     signal?.throwIfAborted();
     if (contender.kind === 'ours') {
@@ -213,13 +205,11 @@ async function attempt<T>(
     row.status = 'failed';
     row.samples = [];
     row.reason = error instanceof Error ? error.message : String(error);
-    if (hangs) {
+    if (late?.aborted) {
       row.reason = `no end after ${Math.round((limit ?? 0) / 1000)} s`;
     }
     return undefined;
   } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', forward);
     await cleanUp(contender, place, destination);
   }
 }

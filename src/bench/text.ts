@@ -7,6 +7,7 @@ import {
   plural,
   printable,
   shortDigest,
+  shorten,
   table,
   truncate,
   wrap,
@@ -102,15 +103,9 @@ function absentLines({ rows }: ImageResult): string[] {
   return absent.flatMap(({ title, status, reason, install }) => {
     const what = status === 'failed' ? 'failed' : 'not measured';
     const fix = install === undefined ? '' : `; to have it: ${install}`;
-    const why = withoutMiddle(printable(reason ?? ''), maxReason);
+    const why = shorten(printable(reason ?? ''), maxReason);
     return wrap(`${title}: ${what}: ${why}${fix}`);
   });
-}
-
-/** The beginning of a long message says who, and its end says why. */
-function withoutMiddle(text: string, width: number): string {
-  const half = width >> 1;
-  return text.length <= width ? text : `${text.slice(0, half)}…${text.slice(1 - half)}`;
 }
 
 /** Our own run in detail. */

@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { unescapeMount } from '../text.js';
 
 /** A mount. */
 export interface MountedFileSystem {
@@ -37,11 +38,6 @@ function findMount(directory: string): MountedFileSystem | undefined {
     }
   }
   return best;
-}
-
-/** A path of /proc's lists of mounts, where spaces and the like are octal numbers (proc(5)). */
-export function unescapeMount(text: string): string {
-  return text.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
 function readMounts(): string {

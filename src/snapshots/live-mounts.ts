@@ -4,6 +4,7 @@
 import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
+import { unescapeMount } from '../text.js';
 import { splitPaths } from './mount-options.js';
 
 /** A mount that needs a directory. */
@@ -213,10 +214,7 @@ async function readMounts(pid: number | 'self'): Promise<MountLine[]> {
   });
 }
 
-/** The kernel writes blanks and backslashes in octal. */
+/** Bytes, which were read as latin1. */
 function unescapeOctal(text: string): string {
-  const bytes = text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  );
-  return Buffer.from(bytes, 'latin1').toString('utf8');
+  return Buffer.from(unescapeMount(text), 'latin1').toString('utf8');
 }

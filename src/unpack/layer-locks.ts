@@ -1,5 +1,5 @@
-// One process, and one call in it, unpacks a chain of layers into a store at a time: an flock per chainID, which the
-// kernel lets go of however its owner ends.
+// One process, and one call in it, does a thing in a store at a time: unpacks a chain of layers, mounts a container. An
+// flock per name, which the kernel lets go of however its owner ends.
 
 import { readdir, unlink } from 'node:fs/promises';
 import path from 'node:path';
@@ -14,9 +14,9 @@ export class LayerLocks {
     this.#directory = directory;
   }
 
-  /** Locks `chainID` of a kind of snapshotter; undefined while somebody else has it. */
-  tryLock(kind: string, chainID: string): Promise<FileLock | undefined> {
-    return this.#tryLock(`${kind}-${chainID.replace(':', '-')}`);
+  /** Locks a name of its kind, as a chainID of a kind of snapshotter; undefined while somebody else has it. */
+  tryLock(kind: string, name: string): Promise<FileLock | undefined> {
+    return this.#tryLock(`${kind}-${name.replace(':', '-')}`);
   }
 
   /** Removes the files that killed owners have left. */

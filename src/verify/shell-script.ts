@@ -1,6 +1,6 @@
 // Writes POSIX shell scripts in which any bytes can be a word: names of files and images are of whoever made them.
 
-import { wrap } from '../text.js';
+import { shellWord, wrap } from '../text.js';
 
 /** A script, line by line. */
 export class ShellScript {
@@ -31,11 +31,8 @@ export class ShellScript {
     const bytes = Buffer.from(value as string);
     const text = bytes.toString('utf8');
     const isText = Buffer.from(text).equals(bytes);
-    if (isText && /^[A-Za-z0-9_/:.@%+=,-]+$/.test(text)) {
-      return text;
-    }
     if (isText && /^\P{C}*$/u.test(text)) {
-      return `'${text.replaceAll("'", "'\\''")}'`;
+      return shellWord(text);
     }
     // A command substitution takes newlines at the end away: hence the dot.
     this.#words++;

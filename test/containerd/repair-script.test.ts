@@ -38,9 +38,7 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
     ['all kinds of the native snapshotter', damageKinds, 'native'],
   ] as const)('is repaired: %s', async (_, kinds, snapshotter) => {
     await withFilled(async (daemon) => {
-      const store = ContainerdStore.open(daemon.root);
-      const layers = await damagedLayers(store, 'default', image, snapshotter);
-      store.close();
+      const layers = await imageLayers(daemon, snapshotter);
       for (const seed of [1, 2, 3]) {
         const round = await DamageRound.of(layers, seed, kinds);
         expect(round.damages.length).toBeGreaterThan(4);
@@ -85,9 +83,7 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
     await withFilled(async (daemon) => {
       await importOnTop(daemon);
       await daemon.ctr('default', 'images', 'rm', '--sync', 'example.test/updated:latest');
-      const store = ContainerdStore.open(daemon.root);
-      const layers = await damagedLayers(store, 'default', image);
-      store.close();
+      const layers = await imageLayers(daemon);
       await DamageRound.of(layers.slice(-1), 1, ['zero-length']);
       const top = (await verifyContainerd({ root: daemon.root })).report.images[0]?.layers.at(-1);
       await expect(daemon.ctr('default', 'snapshots', 'rm', top ?? '')).rejects.toThrow('child');
@@ -101,9 +97,7 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
   it('of one image unpacks others again that have its layers', async () => {
     await withFilled(async (daemon) => {
       await importOnTop(daemon);
-      const store = ContainerdStore.open(daemon.root);
-      const layers = await damagedLayers(store, 'default', image);
-      store.close();
+      const layers = await imageLayers(daemon);
       await DamageRound.of(layers.slice(-1), 1, ['zero-length']);
       const one = await verifyContainerd({ root: daemon.root, image });
       expect(new Set(one.report.images.map(({ name: full }) => full.replace(/.*]/, '')))).toEqual(
@@ -117,9 +111,7 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
 
   it('is not touched while a container has it mounted', async () => {
     await withFilled(async (daemon) => {
-      const store = ContainerdStore.open(daemon.root);
-      const layers = await damagedLayers(store, 'default', image);
-      store.close();
+      const layers = await imageLayers(daemon);
       const [lower, upper] = layers.map(({ directory }) => directory);
       const target = `${path.dirname(daemon.root)}/mounted`;
       await mkdir(target);
@@ -171,6 +163,16 @@ describe('words of a script', () => {
     });
   });
 });
+
+/** The layers of {@link image}, with what may be damaged in each. */
+async function imageLayers(daemon: TestContainerd, snapshotter?: string) {
+  const store = ContainerdStore.open(daemon.root);
+  try {
+    return await damagedLayers(store, 'default', image, snapshotter);
+  } finally {
+    store.close();
+  }
+}
 
 /** Imports an image with one more layer. */
 async function importOnTop(daemon: TestContainerd): Promise<void> {

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { unescapeMount } from '../../doctor/file-system.js';
+import { unescapeMount } from '../../text.js';
 import type { Contender } from '../contender.js';
 import { rootApart, viewOverlay } from '../layered-view.js';
 import { writePlainLayout } from '../layout.js';

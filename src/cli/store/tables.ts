@@ -1,6 +1,13 @@
 // Tables of the store's commands: a heading, one line per thing, as wide as the terminal.
 
-import { type Alignment, formatDuration, isPrintable, printable, truncate } from '../../text.js';
+import {
+  type Alignment,
+  formatDuration,
+  isPrintable,
+  printable,
+  shorten,
+  truncate,
+} from '../../text.js';
 import type { RunContext } from '../run-context.js';
 
 /** A column: its heading, its cell of an item, how it is aligned, and the most characters that it may take. */
@@ -61,15 +68,6 @@ function aligned<T>(cells: readonly string[], { align }: Column<T>): string[] {
 export function quietLines(names: string[]): string {
   const shown = allPrintable(names);
   return shown.length === 0 ? '' : `${shown.join('\n')}\n`;
-}
-
-/** Cuts the middle out, since the ends tell names apart. */
-export function shorten(text: string, most: number): string {
-  if (text.length <= most) {
-    return text;
-  }
-  const tail = Math.floor((most - 1) / 2);
-  return `${text.slice(0, most - 1 - tail)}…${text.slice(text.length - tail)}`;
 }
 
 /** `3m12s ago`, of milliseconds since 1970. */
