@@ -1,14 +1,18 @@
 # The addon, and the unit tests of native/ without Node. Sources are found by their folders.
 {
   "variables": {
-    "core_sources": ["<!@(python3 scripts/sources.py native/base native/source native/decode native/digest native/tar native/tree native/apply native/pipeline native/audit native/host)"],
+    "core_sources": ["<!@(python3 scripts/sources.py native/base native/source native/decode native/digest native/tar native/tree native/apply native/pipeline native/audit native/host native/metadata)", "native/metadata/lmdb.c"],
+    # The C sources of LMDB that the package `lmdb` brings; lmdb.c is compiled from them.
+    "lmdb_directory": "<!(node -p \"require('node:path').join(require.resolve('lmdb'), '../../dependencies/lmdb-data-v1/libraries/liblmdb')\")",
     "openssl_fips%": ""
   },
   "target_defaults": {
     "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-exceptions", "-O3", "-O2"],
-    "cflags_cc": ["-std=c++20", "-O2", "-g1", "-Wall", "-Wextra", "-Werror", "-Wno-restrict", "-fvisibility=hidden", "-fno-semantic-interposition"],
+    "cflags_cc": ["-std=c++20", "-O2", "-g1", "-Wall", "-Wextra", "-Werror", "-Wno-restrict", "-fvisibility=hidden", "-fno-semantic-interposition", "-isystem <(lmdb_directory)"],
     # -Wrestrict of GCC 12 reports string appends that are right (GCC bug 105651).
     "cflags!": ["-fno-exceptions"],
+    # Warnings are for our own sources.
+    "cflags_c": ["-w", "-O2", "-fvisibility=hidden", "-isystem <(lmdb_directory)"],
     "include_dirs": ["native"]
   },
   "targets": [

@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { prebuiltFloorPath, prebuiltPath } from './lib/build-addon.mjs';
+import { prebuiltFloorPath, prebuiltLicenses, prebuiltPath } from './lib/build-addon.mjs';
 import { npm } from './lib/node-modules.mjs';
 import { root, runQuietly, ScriptError, say, script } from './lib/process.mjs';
 import { setup } from './lib/setup.mjs';
@@ -29,6 +29,7 @@ const wanted = [
   'scripts/sources.py',
   prebuiltPath,
   prebuiltFloorPath,
+  prebuiltLicenses,
   'bench/floor/main.cc',
 ];
 const unwanted = /^((src|test|build|node_modules|\.ci)\/|bench\/(?!floor\/))|\.stamp$/;

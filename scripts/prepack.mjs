@@ -2,9 +2,15 @@
 // Before npm pack and npm publish: everything is built, and the addon and the native part of the bench are put where
 // the package has them, stripped.
 
-import { copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { addonPath, floorPath, prebuiltFloorPath, prebuiltPath } from './lib/build-addon.mjs';
+import {
+  addonPath,
+  floorPath,
+  prebuiltFloorPath,
+  prebuiltLicenses,
+  prebuiltPath,
+} from './lib/build-addon.mjs';
 import { root, runQuietly, say, script } from './lib/process.mjs';
 import { setup } from './lib/setup.mjs';
 import { checkSymbols } from './lib/symbols.mjs';
@@ -12,6 +18,13 @@ import { checkSymbols } from './lib/symbols.mjs';
 const prebuilt = [
   [addonPath, prebuiltPath],
   [floorPath, prebuiltFloorPath],
+];
+
+/** What is linked into the addon, and where its license is. */
+const linked = [
+  ['LMDB', join(root, 'node_modules/lmdb/dependencies/lmdb-data-v1/libraries/liblmdb/COPYRIGHT')],
+  ['LMDB', join(root, 'node_modules/lmdb/dependencies/lmdb-data-v1/libraries/liblmdb/LICENSE')],
+  ['libzstd', '/usr/share/doc/libzstd-dev/copyright'],
 ];
 
 await script(async () => {
@@ -29,4 +42,6 @@ await script(async () => {
       rmSync(temporary, { force: true });
     }
   }
+  const texts = linked.map(([name, file = '']) => `${name}:\n\n${readFileSync(file, 'utf8')}`);
+  writeFileSync(join(root, prebuiltLicenses), texts.join('\n'));
 });

@@ -10,6 +10,7 @@
 #include "addon/errors.h"
 #include "addon/host_functions.h"
 #include "addon/layer_job_object.h"
+#include "addon/metadata_functions.h"
 #include "addon/objects.h"
 #include "addon/promise.h"
 #include "addon/tree_functions.h"
@@ -210,6 +211,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add_host_functions(env, exports);
   add_tree_functions(env, exports);
   add_audit_functions(env, exports);
+  add_metadata_functions(env, exports);
   return exports;
 }
 

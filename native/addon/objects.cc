@@ -8,6 +8,7 @@ namespace {
 // Random numbers that only this addon's objects carry (napi_type_tag_object).
 constexpr napi_type_tag kGroupTag = {0x5d1f6be0a7c84c52, 0x9f0c7c1b2a3d4e01};
 constexpr napi_type_tag kTreeTag = {0x5d1f6be0a7c84c52, 0x9f0c7c1b2a3d4e02};
+constexpr napi_type_tag kSessionTag = {0x5d1f6be0a7c84c52, 0x9f0c7c1b2a3d4e03};
 
 template <typename T>
 Napi::Value wrap(Napi::Env env, std::shared_ptr<T> held, const napi_type_tag& tag) {
@@ -53,6 +54,19 @@ std::shared_ptr<const TreeView> unwrap_tree(Napi::Value value) {
 void close_tree(Napi::Value value) {
   if (unwrap_tree(value))
     value.As<Napi::External<std::shared_ptr<const TreeView>>>().Data()->reset();
+}
+
+Napi::Value wrap_session(Napi::Env env, std::shared_ptr<MetadataSession> session) {
+  return wrap(env, std::move(session), kSessionTag);
+}
+
+std::shared_ptr<MetadataSession> unwrap_session(Napi::Value value) {
+  return unwrap<MetadataSession>(value, kSessionTag, "MetadataSession");
+}
+
+void close_session(Napi::Value value) {
+  if (unwrap_session(value))
+    value.As<Napi::External<std::shared_ptr<MetadataSession>>>().Data()->reset();
 }
 
 }  // namespace ociunpack::addon

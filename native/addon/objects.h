@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "metadata/session.h"
 #include "pipeline/scheduler.h"
 #include "tree/view.h"
 
@@ -22,5 +23,10 @@ Napi::Value wrap_tree(Napi::Env env, std::shared_ptr<const TreeView> tree);
 std::shared_ptr<const TreeView> unwrap_tree(Napi::Value value);
 // Lets go of the tree now, not when the object is collected; using it afterwards is a TypeError.
 void close_tree(Napi::Value value);
+
+// binding.d.ts: MetadataSession.
+Napi::Value wrap_session(Napi::Env env, std::shared_ptr<MetadataSession> session);
+std::shared_ptr<MetadataSession> unwrap_session(Napi::Value value);
+void close_session(Napi::Value value);
 
 }  // namespace ociunpack::addon

@@ -37,7 +37,9 @@ namespace ociunpack {
   X(ERR_OWNERSHIP)               \
   X(ERR_LIMIT_EXCEEDED)          \
   X(ERR_INVALID_INDEX)           \
-  X(ERR_MOUNT)
+  X(ERR_MOUNT)                   \
+  X(ERR_STORE_BUSY)              \
+  X(ERR_STORE_CORRUPT)
 
 enum class Code : uint8_t {
 #define OCIUNPACK_CODE_ENUM(name) name,

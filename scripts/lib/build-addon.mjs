@@ -45,6 +45,9 @@ export const floorPath = targets.floor.output;
 /** Where the package has it. */
 export const prebuiltFloorPath = `prebuilds/${process.platform}-${process.arch}/bench_floor`;
 
+/** Where it has the licenses of what is linked into the addon. */
+export const prebuiltLicenses = 'prebuilds/licenses.txt';
+
 /** The path of the native test program, relative to the package. */
 export const nativeTestsPath = targets.tests.output;
 
@@ -86,6 +89,7 @@ function hashFor({ sources }) {
     process.arch,
     `ABI ${process.versions.modules}`,
     outputOf(compiler(), ['--version']) ?? 'no compiler',
+    `lmdb ${readFileSync(join(root, 'node_modules/lmdb/package.json'))}`,
     `ISA-L ${existsSync('/usr/include/isa-l/igzip_lib.h')}`, // compiled in only where its header is
   ]);
 }

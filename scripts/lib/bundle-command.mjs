@@ -1,4 +1,4 @@
-// Bundles the command into few files in dist/cli/, with commander and lmdb: a hundred small ones take longer to load than a
+// Bundles the command into few files in dist/cli/, with commander: a hundred small ones take longer to load than a
 // long list takes to print. As CommonJS, since Node's loader of ES modules takes 10 ms to start. The library in dist/ is
 // not bundled; the command has its own copy of the modules that it uses.
 
@@ -12,7 +12,6 @@ export const bundleDirectory = 'dist/cli';
 /** The packages that are a part of the bundle, of each file; all others are loaded from node_modules. */
 const bundled = {
   command: ['commander'],
-  lmdb: ['lmdb', 'ordered-binary', 'weak-lru-cache', '@harperfast/extended-iterable'],
 };
 const bundledNames = Object.values(bundled).flat();
 const licenses = 'licenses.txt';
@@ -30,29 +29,20 @@ const groups = [
     name: 'command',
     test: /\/src\/(cli\/(program|arguments|warnings-summary)|native\/index|oci\/(digest|reference))\.ts$/,
   },
-  { name: 'lmdb', test: /\/node_modules\/(?!commander\/)|\/scripts\/lib\/bundled\/lmdb-binary/ },
   { name: 'store', test: /\/src\/(cli\/store\/images|store\/store)\.ts$/ },
   { name: 'unpack', test: /\/src\/cli\/commands\/unpack\.ts$/ },
 ];
 
-/** Modules that are another one in the bundle: from whom (part of a path), what, by which file or source. */
+/** Modules that are another one in the bundle: from whom (part of a path), what, and the source. */
 const replacements = [
-  {
-    from: '/src/metadata/',
-    id: './load-lmdb.js',
-    file: 'scripts/lib/bundled/load-lmdb.mjs',
-  },
-  {
-    from: '/node_modules/lmdb/',
-    id: 'node-gyp-build-optional-packages',
-    file: 'scripts/lib/bundled/lmdb-binary.mjs',
-  },
-  // Another encoding of values; ours are JSON.
-  { from: '/node_modules/lmdb/', id: 'msgpackr', source: 'export const Encoder = undefined;' },
   // Commander can run other programs as commands. None of ours is one, and what starts programs takes 4 ms to load.
   { from: '/node_modules/commander/', id: 'node:child_process', source: 'export {};' },
-  // 4 ms, and few commands hash anything in JavaScript.
-  { from: '/src/', id: 'node:crypto', source: lazily('node:crypto') },
+  // 4 ms, and few commands hash anything in JavaScript; 2 ms, and lists read the metadata alone.
+  ...['node:crypto', 'node:fs/promises', 'node:timers/promises'].map((id) => ({
+    from: '/src/',
+    id,
+    source: lazily(id),
+  })),
 ];
 
 /**
@@ -86,8 +76,7 @@ function replacementOf(id, from) {
 const replacing = {
   name: 'replacing',
   resolveId: (/** @type {string} */ id, /** @type {string | undefined} */ from) => {
-    const found = replacementOf(id, from);
-    return found && (found.file === undefined ? `\0instead-of ${id}` : join(root, found.file));
+    return replacementOf(id, from) && `\0instead-of ${id}`;
   },
   load: (/** @type {string} */ id) =>
     replacements.find((one) => `\0instead-of ${one.id}` === id)?.source,

@@ -1,7 +1,8 @@
 // What this host can do: the addon's probes of the kernel and a file system, and what runs the work, each with
 // what it means. Probing is by trying, in a scratch directory that is removed again.
 
-import { access, constants } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { UnpackError } from '../errors.js';
 import { givenPath } from '../given-path.js';

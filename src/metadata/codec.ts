@@ -70,6 +70,9 @@ export function decodeLabels(flat: unknown): Labels {
   return labels;
 }
 
+/** Where a {@link StoredImage} has what a list shows. */
+export const imageListFields = { updatedAt: 2, digest: 4 } as const;
+
 export function encodeImage(image: Image): StoredImage {
   const { mediaType, digest, size, ...rest } = image.target;
   const stored: StoredImage = [

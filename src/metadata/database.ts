@@ -4,7 +4,7 @@ import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { ContainerStore } from './containers.js';
 import { ContentInfoStore } from './contents.js';
-import { checkDataFile } from './environment-files.js';
+import { dataForm } from './environment-files.js';
 import { ImageStore } from './images.js';
 import { LeaseStore } from './leases.js';
 import { checkIdentifier } from './names.js';
@@ -72,8 +72,7 @@ export class Transaction {
 
   /** All snapshotters that have had a snapshot. */
   snapshotters(): string[] {
-    const prefix = `${buckets.sequences}\t`;
-    return Array.from(this.#tree.keys(prefix), (key) => key.slice(prefix.length));
+    return Array.from(this.#tree.keys(`${buckets.sequences}\t`));
   }
 
   /** The refs of all ingests that a lease of any namespace holds. */
@@ -101,7 +100,7 @@ export class Transaction {
 
 /** Whether there is metadata at `root` that {@link Database.open} would not begin anew. @throws as it does */
 export function hasMetadata(root: string): boolean {
-  return checkDataFile(directoryOf(root));
+  return dataForm(directoryOf(root)) !== undefined;
 }
 
 function directoryOf(root: string): string {

@@ -1,37 +1,38 @@
-// The files of the LMDB environment before the package opens it. When its native open fails, for whatever reason, the
-// package uses what it has freed (EnvWrap::openEnv of lmdb 3.5), which ends the process. So what can keep it
-// from opening is looked for here, by the same calls on the same files, and told as an error.
+// The files of the LMDB environment before it is opened: what they are, what a maker that was killed has left, and room for
+// the lock file, which LMDB maps.
 
 import {
   accessSync,
   closeSync,
   constants,
   fsyncSync,
-  ftruncateSync,
   openSync,
   readSync,
   writeSync,
 } from 'node:fs';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
+import { currentLayout, earlierLayout, type PageLayout } from './data-file.js';
 
-/** Page header, then MDB_meta: magic and version of the data (mdb.c of lmdb-js). */
-const magic = Buffer.from([0xde, 0xc0, 0xef, 0xbe, 2, 0, 0, 0]);
-const magicAt = 24;
+/** The form of the data: LMDB's own, or what it was before the first release (earlier-form.ts). */
+export type DataForm = 'current' | 'earlier';
+
+const layouts: readonly [DataForm, PageLayout][] = [
+  ['current', currentLayout],
+  ['earlier', earlierLayout],
+];
 /** The two pages that the first opener writes. */
 const headSize = 8192;
 /** Bytes of a reader's slot in the lock file. */
 const slotSize = 64;
-/** Descriptors that LMDB has open at once. */
-const descriptors = 4;
 
 /**
- * Whether the data file is there and begins as one of LMDB's does. An empty file, or a piece of those pages, is one whose
- * maker ended before it had made it: LMDB begins it anew.
+ * The form of the data file, by how it begins; undefined for none. An empty file, or a piece of the pages that it begins
+ * with, is one whose maker ended before it had made it: LMDB begins it anew.
  *
  * @throws UnpackError `ERR_STORE_CORRUPT`; `ERR_PERMISSION`, `ERR_IO`
  */
-export function checkDataFile(directory: string): boolean {
+export function dataForm(directory: string): DataForm | undefined {
   const file = path.join(directory, 'data.mdb');
   let head: Buffer;
   try {
@@ -43,23 +44,34 @@ export function checkDataFile(directory: string): boolean {
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      return false;
+      return undefined;
     }
     throw UnpackError.fromSystem(error, file);
   }
   if (isBegun(head)) {
-    return false;
+    return undefined;
   }
-  if (head.length < headSize || !head.subarray(magicAt, magicAt + magic.length).equals(magic)) {
+  const form = layouts.find(([, layout]) => magicIn(head, layout).equals(magicOf(layout)));
+  if (head.length < headSize || form === undefined) {
     throw new UnpackError('ERR_STORE_CORRUPT', `${file}: is not a database of this package`, {
       path: file,
     });
   }
-  return true;
+  return form[0];
+}
+
+/** Of MDB_meta, which follows the header of its page: MDB_MAGIC and the version of the data. */
+function magicOf({ version }: PageLayout): Buffer {
+  return Buffer.from([0xde, 0xc0, 0xef, 0xbe, version, 0, 0, 0]);
+}
+
+/** What a file that begins with `head` has in its place, as far as it goes. */
+function magicIn(head: Buffer, { header }: PageLayout): Buffer {
+  return head.subarray(header, header + 8);
 }
 
 /**
- * Fails where LMDB's open would: no room, no descriptors, no right. The write lock is held.
+ * Makes them such that LMDB can open them. The write lock is held.
  *
  * @throws a system error
  */
@@ -68,29 +80,15 @@ export function prepareFiles(
   options: { maxReaders: number; isNew: boolean; sync: boolean },
 ): void {
   prepareLockFile(path.join(directory, 'lock.mdb'), options.maxReaders);
-  const open: number[] = [];
-  try {
-    for (let count = 0; count < descriptors; count++) {
-      open.push(
-        openSync(path.join(directory, 'data.mdb'), constants.O_RDWR | constants.O_CREAT, 0o664),
-      );
-    }
-    const [descriptor = -1] = open;
-    const head = readHead(descriptor);
-    if (isBegun(head)) {
-      ftruncateSync(descriptor, 0);
-      writeAll(descriptor, Buffer.alloc(headSize - 1));
-      ftruncateSync(descriptor, 0);
-    }
-    if (options.isNew && options.sync) {
-      // LMDB syncs its files, but not their names.
-      syncDirectory(directory);
-      syncDirectory(path.dirname(directory));
-    }
-  } finally {
-    for (const descriptor of open) {
-      closeSync(descriptor);
-    }
+  if (!options.isNew) {
+    return;
+  }
+  // LMDB begins an empty file, and refuses a piece of the pages that it begins with.
+  closeSync(openSync(path.join(directory, 'data.mdb'), 'w', 0o664));
+  if (options.sync) {
+    // LMDB syncs its files, but not their names.
+    syncDirectory(directory);
+    syncDirectory(path.dirname(directory));
   }
 }
 
@@ -130,17 +128,20 @@ function readHead(descriptor: number): Buffer {
   return head.subarray(0, length);
 }
 
-/** Whether it is nothing, or less than what the first opener writes: those pages, or the zeros of {@link prepareFiles}. */
+/** Whether it is nothing, or less than the pages that the first opener writes: a part of them, or zeros. */
 function isBegun(head: Buffer): boolean {
-  const begin = head.subarray(magicAt, magicAt + magic.length);
+  const isBeginOf = (layout: PageLayout) => {
+    const begin = magicIn(head, layout);
+    return begin.equals(magicOf(layout).subarray(0, begin.length));
+  };
   return (
     head.length < headSize &&
     head.subarray(0, 8).every((byte) => byte === 0) && // the number of the page
-    (begin.equals(magic.subarray(0, begin.length)) || head.every((byte) => byte === 0))
+    (layouts.some(([, layout]) => isBeginOf(layout)) || head.every((byte) => byte === 0))
   );
 }
 
-function syncDirectory(directory: string): void {
+export function syncDirectory(directory: string): void {
   const descriptor = openSync(directory, 'r');
   try {
     fsyncSync(descriptor);

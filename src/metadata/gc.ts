@@ -119,8 +119,9 @@ function removeRecord(tx: Transaction, key: NodeKey): void {
       tree.remove(`${buckets.children}\t${snapshotter}\t${parent}\t${name}`);
     }
   } else if (key.startsWith(`${buckets.leases}\t`)) {
-    for (const resource of Array.from(tree.keys(resourcesPrefix(key)))) {
-      tree.remove(resource);
+    const prefix = resourcesPrefix(key);
+    for (const resource of Array.from(tree.keys(prefix))) {
+      tree.remove(prefix + resource);
     }
   }
   tree.remove(key);

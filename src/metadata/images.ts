@@ -1,7 +1,7 @@
 // Images: names that point at a manifest or an index.
 
 import type { Descriptor } from '../oci/index.js';
-import { decodeImage, encodeImage } from './codec.js';
+import { decodeImage, encodeImage, imageListFields } from './codec.js';
 import { labelField } from './filters.js';
 import { checkDigest, checkLabels, checkName, checkNumber, mergeLabels } from './names.js';
 import { type RecordKind, RecordStore } from './record-store.js';
@@ -32,6 +32,15 @@ const imageKind: RecordKind<Image> = {
   },
 };
 
+/** Of each image one element of each. */
+export interface ImageColumns {
+  names: string[];
+  /** Milliseconds since 1970. */
+  updatedAt: number[];
+  /** Of the targets. */
+  digests: string[];
+}
+
 /** The images of a namespace, in a transaction. */
 export class ImageStore {
   readonly #records: RecordStore<Image>;
@@ -60,6 +69,14 @@ export class ImageStore {
   /** All names, in order. */
   names(): string[] {
     return this.#records.ids();
+  }
+
+  /** What a list shows of all images, by columns, in order of the names. */
+  columns(): ImageColumns {
+    const { updatedAt, digest } = imageListFields;
+    const { keys: names, columns } = this.#records.columns([updatedAt, digest]);
+    const [times, digests] = columns as [number[], string[]];
+    return { names, updatedAt: times, digests };
   }
 
   /** @throws UnpackError `ERR_STORE_EXISTS` */

@@ -5,7 +5,7 @@ export type { ContentInfoStore } from './contents.js';
 export { Database, type DatabaseOptions, hasMetadata, type Transaction } from './database.js';
 export { compileFilters, type FieldOf, labelField, type Predicate } from './filters.js';
 export { type Garbage, gc, type Reference, why } from './gc.js';
-export type { ImageStore } from './images.js';
+export type { ImageColumns, ImageStore } from './images.js';
 export type { LeaseStore } from './leases.js';
 export { checkIdentifier, checkLabels, checkName } from './names.js';
 export type { Namespace } from './namespaces.js';

@@ -141,16 +141,16 @@ export class LeaseStore {
 
   resources(id: string): LeaseResource[] {
     this.get(id);
-    const prefix = this.#resourcesOf(id);
-    return Array.from(this.#tree.keys(prefix), (key) => {
-      const tab = key.indexOf('\t', prefix.length);
-      return { type: key.slice(prefix.length, tab), id: key.slice(tab + 1) };
+    return Array.from(this.#tree.keys(this.#resourcesOf(id)), (resource) => {
+      const tab = resource.indexOf('\t');
+      return { type: resource.slice(0, tab), id: resource.slice(tab + 1) };
     });
   }
 
   #removeRecord(id: string): void {
-    for (const key of Array.from(this.#tree.keys(this.#resourcesOf(id)))) {
-      this.#tree.remove(key);
+    const prefix = this.#resourcesOf(id);
+    for (const resource of Array.from(this.#tree.keys(prefix))) {
+      this.#tree.remove(prefix + resource);
     }
     this.#records.remove(id);
   }

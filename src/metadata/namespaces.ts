@@ -20,10 +20,9 @@ export class NamespaceStore {
   }
 
   list(): Namespace[] {
-    const prefix = `${buckets.namespaces}\t`;
-    return Array.from(this.#tree.range(prefix), ({ key, value }) => {
+    return Array.from(this.#tree.range(`${buckets.namespaces}\t`), ([name, value]) => {
       const [labels, createdAt] = value as [unknown, number];
-      return { name: key.slice(prefix.length), labels: decodeLabels(labels), createdAt };
+      return { name, labels: decodeLabels(labels), createdAt };
     });
   }
 

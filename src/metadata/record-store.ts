@@ -49,8 +49,8 @@ export class RecordStore<T> {
   list(filters?: readonly string[]): T[] {
     const fits = compileFilters(filters, this.#kind.fieldOf);
     const records: T[] = [];
-    for (const { key, value } of this.#tree.range(this.#prefix)) {
-      const record = this.#kind.decode(key.slice(this.#prefix.length), value);
+    for (const [id, value] of this.#tree.range(this.#prefix)) {
+      const record = this.#kind.decode(id, value);
       if (fits(record)) {
         records.push(record);
       }
@@ -59,7 +59,12 @@ export class RecordStore<T> {
   }
 
   ids(): string[] {
-    return Array.from(this.#tree.keys(this.#prefix), (key) => key.slice(this.#prefix.length));
+    return Array.from(this.#tree.keys(this.#prefix));
+  }
+
+  /** The ids, and of each record the stored elements at `fields`: see {@link Tree.columns}. */
+  columns(fields: readonly number[]): { keys: string[]; columns: unknown[][] } {
+    return this.#tree.columns(this.#prefix, fields);
   }
 
   count(): number {

@@ -47,11 +47,12 @@ export class ReferenceGraph {
 
   /** Reads all of it, in the transaction that the tree is in. */
   constructor(tree: Tree, now: Time) {
-    for (const { key, value } of tree.range(contentPrefix)) {
-      const node = this.#addNode(key, role.content, value);
+    for (const [digest, value] of tree.range(contentPrefix)) {
+      const node = this.#addNode(contentPrefix + digest, role.content, value);
       this.#facts[3 * node] = contentSizeOf(value);
     }
-    for (const { key, value } of tree.range(snapshotsPrefix)) {
+    for (const [rest, value] of tree.range(snapshotsPrefix)) {
+      const key = snapshotsPrefix + rest;
       const node = this.#addNode(key, role.snapshot, value);
       this.#facts.set(snapshotFactsOf(value), 3 * node);
       const parent = parentOfSnapshot(value);
@@ -59,19 +60,22 @@ export class ReferenceGraph {
         this.#addEdge(node, siblingKey(key, parent), noLabel);
       }
     }
-    for (const { key, value } of tree.range(`${buckets.images}\t`)) {
-      const root = this.#addRoot(key, role.root, value);
+    const imagesPrefix = `${buckets.images}\t`;
+    for (const [rest, value] of tree.range(imagesPrefix)) {
+      const root = this.#addRoot(imagesPrefix + rest, role.root, value);
       this.#addEdge(root, contentPrefix + imageTargetOf(value), noLabel);
     }
-    for (const { key, value } of tree.range(`${buckets.containers}\t`)) {
-      const root = this.#addRoot(key, role.root, value);
+    const containersPrefix = `${buckets.containers}\t`;
+    for (const [rest, value] of tree.range(containersPrefix)) {
+      const root = this.#addRoot(containersPrefix + rest, role.root, value);
       const { snapshotter, snapshotKey } = containerReferenceOf(value);
       if (snapshotKey !== '') {
         this.#addEdge(root, `${snapshotsPrefix}${snapshotter}\t${snapshotKey}`, noLabel);
       }
     }
-    for (const { key, value } of Array.from(tree.range(`${buckets.leases}\t`))) {
-      this.#addLease(tree, now, key, value);
+    const leasesPrefix = `${buckets.leases}\t`;
+    for (const [rest, value] of tree.range(leasesPrefix)) {
+      this.#addLease(tree, now, leasesPrefix + rest, value);
     }
   }
 
@@ -239,10 +243,9 @@ export class ReferenceGraph {
     const isFlat = labels.some((label, at) => at % 2 === 0 && label === gcLabels.flat);
     this.#roles[lease] = isFlat ? role.flatRoot : role.root;
     this.#roots.push(lease);
-    const prefix = resourcesPrefix(key);
-    for (const resource of tree.keys(prefix)) {
-      const tab = resource.indexOf('\t', prefix.length);
-      const type = resource.slice(prefix.length, tab);
+    for (const resource of tree.keys(resourcesPrefix(key))) {
+      const tab = resource.indexOf('\t');
+      const type = resource.slice(0, tab);
       const target = keyOfResource({ type, id: resource.slice(tab + 1) });
       if (target !== undefined) {
         this.#addEdge(lease, target, noLabel);

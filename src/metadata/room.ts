@@ -1,6 +1,5 @@
-// Room on the disk for a transaction, before LMDB writes it. When a page cannot be written the lmdb package puts why into a
-// buffer that is too short for it (mdb_page_flush of lmdb 3.5), which can end the process or harm its memory. So
-// space is reserved beyond the end of the data file, and a full disk is told here, while nothing has been changed.
+// Room on the disk for a transaction, before LMDB writes it: a full disk is told while nothing has been changed, and what
+// was reserved while there was room lets things be removed from a full disk.
 
 import { closeSync, openSync, statSync } from 'node:fs';
 import path from 'node:path';

@@ -102,8 +102,7 @@ export class SnapshotStore {
 
   /** Keys of the snapshots on top of this one. */
   children(key: string): string[] {
-    const prefix = this.#childrenOf(key);
-    return Array.from(this.#tree.keys(prefix), (child) => child.slice(prefix.length));
+    return Array.from(this.#tree.keys(this.#childrenOf(key)));
   }
 
   hasChildren(key: string): boolean {
@@ -275,8 +274,7 @@ export class SnapshotStore {
   remove(key: string): Snapshot {
     const snapshot = this.get(key);
     for (const child of this.#tree.keys(this.#childrenOf(key), 1)) {
-      const name = child.slice(this.#childrenOf(key).length);
-      this.#records.fail('ERR_STORE_IN_USE', key, `has children (${name}) and cannot be removed`);
+      this.#records.fail('ERR_STORE_IN_USE', key, `has children (${child}) and cannot be removed`);
     }
     this.#remove(snapshot);
     return snapshot;

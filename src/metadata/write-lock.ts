@@ -1,7 +1,5 @@
-// Nobody opens the tree while somebody commits. When the lmdb package opens an environment it writes the number of the
-// last transaction that it has read into the lock region that all processes share (mdb_env_open2, mti_txnid; LMDB
-// itself does so for the first opener alone). A transaction that another process commits between the two is then
-// overwritten by the next one, though it had been reported as committed.
+// Nobody opens the tree while somebody commits: who opens it looks through the pages of its data file first (data-extent.ts),
+// or writes it anew (earlier-form.ts), and is no reader of LMDB's yet, whose pages a writer would leave alone.
 
 import { closeSync, openSync } from 'node:fs';
 import path from 'node:path';

@@ -24,6 +24,11 @@ export interface LayerTree {
   readonly __tree: unique symbol;
 }
 
+/** One reader and writer of a store's metadata, with the transaction that it is in. Opaque. */
+export interface MetadataSession {
+  readonly __metadata: unique symbol;
+}
+
 /** A window of a file; `length` is to its end where it is not given. */
 export interface FileWindow {
   path: string;
@@ -341,6 +346,47 @@ export interface Binding {
    * false where the file system cannot. Synchronous.
    */
   reserveSpace(fd: number, size: number): boolean;
+  /**
+   * Opens the LMDB environment in a directory that exists; a process has one per directory, whatever opens it. Fails with
+   * an errno, ERR_STORE_CORRUPT for what is not one, ERR_STORE_BUSY when `maxReaders` read already, of all processes
+   * and threads. All calls on a session are synchronous, and belong to the thread that has opened it.
+   */
+  openMetadata(options: {
+    directory: string;
+    readOnly: boolean;
+    /** False: commits do not wait for the disk. */
+    sync: boolean;
+    maxReaders: number;
+  }): MetadataSession;
+  /** Takes back what is not committed. Using the session afterwards is a TypeError. */
+  closeMetadata(session: MetadataSession): void;
+  /** Until {@link Binding.endRead} all is read from one state; ERR_STORE_BUSY. */
+  beginRead(session: MetadataSession): void;
+  endRead(session: MetadataSession): void;
+  /** Waits for the writers of other threads and processes. Until it ends, reads see what was written. */
+  beginWrite(session: MetadataSession): void;
+  /** When it fails nothing of the transaction is there. */
+  commitWrite(session: MetadataSession): void;
+  /** Of none, too. */
+  abortWrite(session: MetadataSession): void;
+  /** In a transaction, as all that follow: the value, JSON. */
+  getValue(session: MetadataSession, key: string): string | undefined;
+  putValue(session: MetadataSession, key: string, value: string): void;
+  /** Of what is not there, too. */
+  removeValue(session: MetadataSession, key: string): void;
+  /**
+   * A part of the entries whose keys begin with `prefix`, in order, as JSON: `{entries, more}`, an entry being `[rest,
+   * value]`; `rest` is the key without the prefix. After the one whose rest is `after`, or from the first where that
+   * is empty. `limit` 0: as many as make 256 KiB; `more` tells whether others follow them.
+   *
+   * With `columns`, of values that are arrays, the elements at these ascending numbers: `{keys, columns, more}`, `keys`
+   * having each `rest`, and each of `columns` an element per key, null where its value has none there.
+   */
+  readPage(
+    session: MetadataSession,
+    range: { prefix: string; after: string; limit: number; columns?: readonly number[] },
+  ): string;
+  countKeys(session: MetadataSession, prefix: string): number;
   /** `lowers` top first; without `upper` read-only. Paths are absolute. ERR_MOUNT. */
   mountOverlay(options: {
     lowers: string[];

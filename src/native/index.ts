@@ -14,6 +14,7 @@ export type {
   LayerOptions,
   LayerResult,
   LayerTree,
+  MetadataSession,
   NativeError,
   Note,
   Probe,

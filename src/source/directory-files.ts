@@ -1,6 +1,7 @@
 // The files of an image in a directory.
 
-import { constants, type FileHandle, open, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { type ImageFiles, readAt } from './image-files.js';

@@ -1,7 +1,8 @@
 // unpackLayer: one blob into one directory, outside any image.
 
 import { randomBytes } from 'node:crypto';
-import { access, constants, readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { rollBack } from '../clean-up.js';

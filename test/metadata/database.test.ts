@@ -91,7 +91,10 @@ describe('a database', () => {
       const readOnly = expect.objectContaining({ code: 'ERR_STORE_READ_ONLY' });
       expect(() => database.view((tx) => tx.images.create(image))).toThrow(readOnly);
       const late = database.update((tx) => tx);
-      expect(() => late.images.create(image)).toThrow(readOnly);
+      const ended = expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' });
+      expect(() => late.images.create(image)).toThrow(ended);
+      expect(() => late.images.list()).toThrow(/outside of a transaction/);
+      expect(() => database.view(() => late.images.create(image))).toThrow(readOnly);
       expect(database.view((tx) => tx.images.list())).toEqual([]);
     }));
 

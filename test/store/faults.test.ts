@@ -106,10 +106,7 @@ async function sweep(ground: Ground, scenario: Scenario): Promise<void> {
       }
     }
   }
-  const crashes = trial.crashes > 0 ? `, ${trial.crashes} have ended lmdb` : '';
-  console.log(
-    `${scenario.operation}, ${scenario.snapshotter}: ${calls} calls have failed${crashes}`,
-  );
+  console.log(`${scenario.operation}, ${scenario.snapshotter}: ${calls} calls have failed`);
   if (process.env.FAULT_LOG !== undefined) {
     writeFileSync(process.env.FAULT_LOG, `${findings.join('\n')}\n`, { flag: 'a' });
   }
@@ -188,8 +185,6 @@ class Trial {
   readonly #expected: ReadonlyMap<string, string>;
   readonly #process: FaultProcess;
   last: Partial<FaultReport> & Pick<FaultReport, 'count' | 'hits'> = { count: 0, hits: 0 };
-  /** How often the lmdb package has ended the process. */
-  crashes = 0;
 
   private constructor(
     ground: Ground,
@@ -232,15 +227,7 @@ class Trial {
       sticky,
     });
     this.last = report;
-    const wrong: string[] = [];
-    if (isCrashOfLmdb(report)) {
-      this.crashes++;
-    } else {
-      wrong.push(...wrongIn(report, name, at));
-    }
-    if (isOfLmdb(report)) {
-      this.#process.stop(); // its heap may be damaged
-    }
+    const wrong = wrongIn(report, name, at);
     if (report.ended !== undefined) {
       // A new process; the shim has nothing to do.
       const task = { operation, root, image: this.#image, snapshotter, durability };
@@ -369,30 +356,10 @@ function layoutOf(image: string): string {
   return image.slice('oci:'.length).replace(/:[^:]*$/, '');
 }
 
-/** Whether the call that failed was one of the lmdb package's own code. */
-function isOfLmdb({ module }: FaultReport): boolean {
-  return /lmdb.*\.node$/.test(module);
-}
-
-/**
- * Whether the lmdb package has ended the process over a failed call of its own: when it opens the environment it uses what
- * it has freed (EnvWrap::openEnv of 3.5), and when a page cannot be written its message about that may be longer than the
- * memory for it (mdb_page_flush). What keeps failing is told before it opens: src/metadata/environment-files.ts.
- */
-function isCrashOfLmdb(report: FaultReport): boolean {
-  const { ended, opened } = report;
-  return (
-    isOfLmdb(report) &&
-    ((ended === 'by itself: SIGSEGV' && !opened) || ended === 'by itself: SIGABRT')
-  );
-}
-
 /** What a report tells that must not be. */
 function wrongIn(report: FaultReport, name: FaultName, at: number): string[] {
   const wrong: string[] = [];
-  const { ended, error, again, stray, hits } = report;
-  // An environment that the package could not open it does not close either.
-  const left = report.left.filter((one) => !isOfLmdb(report) || !one.endsWith('.mdb'));
+  const { ended, error, again, left, stray, hits } = report;
   if (ended !== undefined) {
     wrong.push(`ended ${ended}`);
   }

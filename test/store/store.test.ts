@@ -363,10 +363,10 @@ function pretendReboot(root: string): void {
   const database = Database.open(root);
   database.update((tx) => {
     const { tree } = tx;
-    for (const { key, value } of Array.from(tree.range('s\t'))) {
+    for (const [rest, value] of Array.from(tree.range('s\t'))) {
       const fields = [...(value as unknown[])];
       fields[9] = 'another';
-      tree.put(key, fields);
+      tree.put(`s\t${rest}`, fields);
     }
   });
   void database.close();
