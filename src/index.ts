@@ -39,6 +39,7 @@ export type {
   Durability,
   Garbage,
   Image,
+  ImageColumns,
   LabelChanges,
   Labels,
   Lease,

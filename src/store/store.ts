@@ -1,7 +1,8 @@
 // Store: content, metadata, snapshots, leases and containers of one directory, opened as one. What unpacks, imports and
 // pulls is loaded when it is first used: most commands only read, and are to start at once.
 
-import { access, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { accessSync } from 'node:fs';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { cleanUp, rollBack } from '../clean-up.js';
@@ -172,9 +173,11 @@ export class Store {
     checkChoice('kind', kind, snapshotterKinds);
     checkChoice('durability', durability, storeDurabilities);
     if (readOnly) {
-      await access(directory).catch((error: unknown) => {
+      try {
+        accessSync(directory); // what is asynchronous takes longer to load than a list to read
+      } catch (error) {
         throw UnpackError.fromSystem(error, directory);
-      });
+      }
     } else {
       await makeDirectory(directory, 0o700).catch((error: unknown) => {
         throw UnpackError.fromSystem(error, directory);

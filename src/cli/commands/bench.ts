@@ -1,6 +1,7 @@
 // `oci-unpack bench [IMAGE...]`.
 
-import { access, constants, type FileHandle, open, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, type FileHandle, open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
 import {

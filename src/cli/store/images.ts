@@ -1,14 +1,14 @@
 // `oci-unpack images ls|rm|tag|inspect|unpack`.
 
 import { Command } from 'commander';
-import type { StoredImageInfo } from '../../index.js';
+import type { Image, ImageColumns, StoredImageInfo } from '../../index.js';
 import { formatBytes, plural, printable, shortDigest, table, truncate } from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { unpackStoredCommand } from './import.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
 import { removeEach } from './record-commands.js';
-import { ago, listing, quietLines } from './tables.js';
+import { agoOfEach, listing, quietLines } from './tables.js';
 
 /** The command. */
 export const imagesCommand: CommandFactory = (context) =>
@@ -35,16 +35,33 @@ function list(context: RunContext): Command {
         context.stdout.write(quietLines(names));
         return;
       }
-      const images = await withStore(given, 'read', (store) => store.images.list(filters));
-      const now = Date.now();
-      context.print(given, images, () =>
-        listing(context, images, [
-          { head: 'NAME', text: ({ name }) => name, most: 45 },
-          { head: 'TARGET', text: ({ target }) => shortDigest(target.digest) },
-          { head: 'UPDATED', text: ({ updatedAt }) => ago(updatedAt, now) },
-        ]),
+      if (given.json) {
+        const images = await withStore(given, 'read', (store) => store.images.list(filters));
+        context.print(given, images, () => []);
+        return;
+      }
+      const images = await withStore(given, 'read', (store) =>
+        filters.length > 0 ? columnsOf(store.images.list(filters)) : store.images.columns(),
       );
+      context.print(given, images, () => imageLines(context, images));
     });
+}
+
+function columnsOf(images: readonly Image[]): ImageColumns {
+  return {
+    names: images.map(({ name }) => name),
+    digests: images.map(({ target }) => target.digest),
+    updatedAt: images.map(({ updatedAt }) => updatedAt),
+  };
+}
+
+function imageLines(context: RunContext, { names, digests, updatedAt }: ImageColumns): string[] {
+  const passed = agoOfEach();
+  return listing(context, names, [
+    { head: 'NAME', text: (name) => name, most: 45 },
+    { head: 'TARGET', text: (_, at) => shortDigest(digests[at] as string) },
+    { head: 'UPDATED', text: (_, at) => passed(updatedAt[at] as number) },
+  ]);
 }
 
 function inspect(context: RunContext): Command {
