@@ -98,6 +98,8 @@ export {
   limitDefaults,
   type Policies,
   policyValues,
+  type UnpackDurability,
+  unpackDurabilities,
 } from './unpack/options.js';
 export type { LayerPhase, LayerProgress, UnpackProgress } from './unpack/progress.js';
 export type {

@@ -63,6 +63,14 @@ export class RunContext {
     }
   }
 
+  /** Prints on stderr what should be known though all went well. */
+  warn({ quiet }: OutputOptions, message: string): void {
+    if (!quiet) {
+      const { yellow, bold } = this.errorStyle;
+      this.stderr.write(`${yellow(bold('oci-unpack:'))} warning: ${printable(message)}\n`);
+    }
+  }
+
   /** Prints a failure, as JSON on stdout too with `--json`; returns the exit code. */
   fail(error: unknown, json: boolean): number {
     const failure = UnpackError.from(error);

@@ -27,6 +27,7 @@ import {
   type SnapshotterKind,
   snapshotterKinds,
 } from '../snapshots/index.js';
+import { lazyInstance } from '../snapshots/instance.js';
 import { LayerLocks } from '../unpack/layer-locks.js';
 import { watched } from '../unpack/watched.js';
 import type { VerifyReport } from '../verify/index.js';
@@ -36,7 +37,6 @@ import type { SnapshotChange } from './diff.js';
 import { refuseForeignRoot } from './foreign-root.js';
 import { Images } from './images.js';
 import type { ImportOptions } from './import-image.js';
-import { lazyInstance } from './instance.js';
 import { Leases } from './leases.js';
 import type { PullOptions, PullReport } from './pull-image.js';
 import type { StoreReport } from './report.js';

@@ -3,7 +3,9 @@
 
 import {
   access,
+  type FileHandle,
   lstat,
+  open,
   readdir,
   readFile,
   rename,
@@ -12,21 +14,24 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import path from 'node:path';
+import { cleanUp } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
 import { givenPath } from '../given-path.js';
-import { type FileLock, makeDirectory, removeTree } from '../native/index.js';
+import { type FileLock, loadBinding, makeDirectory, removeTree } from '../native/index.js';
+import { liveMounts, mountedError } from '../snapshots/live-mounts.js';
 import { lockDestination } from './destination-lock.js';
+import {
+  type DestinationIdentity,
+  examineState,
+  type Found,
+  notEmpty,
+  ownName,
+  writeDurableState,
+  writeState,
+} from './destination-state.js';
 import { flatRootName, layerName, parseImageJson, treeIndexName } from './image-json.js';
 import { moveDirectory } from './move-directory.js';
-import type { Format, Policies } from './options.js';
 import type { ImageJson, LayerReport } from './report.js';
-
-/** What makes two unpacks the same: only then is one completed by the other. */
-export interface DestinationIdentity {
-  manifestDigest: string;
-  format: Format;
-  policies: Policies;
-}
 
 /** A layer as the manifest has it. */
 export interface ExpectedLayer {
@@ -35,25 +40,33 @@ export interface ExpectedLayer {
   chainID: string;
 }
 
-interface State extends DestinationIdentity {
-  version: 1;
-}
-
-const ownName = '.oci-unpack';
-
 export class Destination {
   /** Absolute path. */
   readonly directory: string;
-  /** An earlier call on this destination was interrupted, or had finished. */
-  readonly resumed: boolean;
+  readonly #identity: DestinationIdentity;
+  readonly #found: Found;
   readonly #created: boolean;
   readonly #lock: FileLock;
+  /** DEST, from before anything is written on: syncfs(2) reports the failed writes since it was opened. */
+  #handle: FileHandle | undefined;
 
-  private constructor(directory: string, resumed: boolean, created: boolean, lock: FileLock) {
+  private constructor(
+    directory: string,
+    identity: DestinationIdentity,
+    found: Found,
+    created: boolean,
+    lock: FileLock,
+  ) {
     this.directory = directory;
-    this.resumed = resumed;
+    this.#identity = identity;
+    this.#found = found;
     this.#created = created;
     this.#lock = lock;
+  }
+
+  /** An earlier call on this destination was interrupted, or had finished, and what it left is to be used. */
+  get resumed(): boolean {
+    return this.#found === 'same';
   }
 
   /**
@@ -81,9 +94,15 @@ export class Destination {
         await makeDirectory(own, 0o700);
       });
       try {
-        const resumed = await checkState(absolute, identity);
-        const destination = new Destination(absolute, resumed, created, lock);
+        const found = await examineState(absolute, identity);
+        const destination = new Destination(absolute, identity, found, created, lock);
         await destination.removeStaging();
+        if (found === 'other') {
+          await destination.#takeAway();
+        }
+        if (found !== 'same' && found !== 'lost') {
+          await writeState(absolute, identity);
+        }
         return destination;
       } catch (error) {
         await lock.release();
@@ -94,8 +113,37 @@ export class Destination {
     }
   }
 
+  /**
+   * Before anything is written, and when it is known that everything can be made: takes away what is not to be trusted.
+   *
+   * @throws UnpackError `ERR_SNAPSHOT_MOUNTED`
+   */
+  async begin(): Promise<void> {
+    this.#handle ??= await open(this.directory, 'r');
+    if (this.#found === 'lost') {
+      const places = ['layers', flatRootName].map((name) => this.#path(name));
+      for (const [place, uses] of await liveMounts(places)) {
+        throw mountedError(place, uses);
+      }
+      await this.#takeAway();
+    }
+    if (this.#found === 'lost' || this.#found === 'same') {
+      await writeState(this.directory, this.#identity); // of what may have been on the disk, no more than the rest is now
+    }
+  }
+
+  /** Waits until all is on the disk, and notes it. */
+  async makeDurable(): Promise<void> {
+    this.#handle ??= await open(this.directory, 'r');
+    await loadBinding().syncFileSystem(this.#handle.fd);
+    await writeDurableState(this.directory, this.#identity);
+  }
+
   /** The report of layer `index` when it is committed, else undefined. */
   async committedLayer(index: number, expected: ExpectedLayer): Promise<LayerReport | undefined> {
+    if (!this.resumed) {
+      return undefined;
+    }
     const directory = path.join(this.directory, 'layers', layerName(index));
     const text = await readFile(path.join(directory, 'layer.json'), 'utf8').catch(() => '');
     const report = parseLayerReport(text);
@@ -113,8 +161,11 @@ export class Destination {
     return whole ? report : undefined;
   }
 
-  /** Takes a layer, or what is left of one, away. */
+  /** Takes a layer, or what is left of one, away; what is lost goes at once with {@link begin}. */
   async dropLayer(index: number): Promise<void> {
+    if (this.#found === 'lost') {
+      return;
+    }
     const name = layerName(index);
     const layer = this.#path('layers', name);
     if (await isDirectory(layer)) {
@@ -125,6 +176,9 @@ export class Destination {
 
   /** The finished image, or undefined. */
   async finishedImage(): Promise<ImageJson | undefined> {
+    if (!this.resumed) {
+      return undefined;
+    }
     for (const file of [this.#path('image.json'), this.#path(ownName, 'image.json')]) {
       const image = parseImageJson(await readFile(file, 'utf8').catch(() => ''));
       if (image !== undefined) {
@@ -158,13 +212,17 @@ export class Destination {
   /** Commits the staged tree of format `flat`, with its image.json. */
   async commitFlat(staged: string, image: ImageJson): Promise<void> {
     // The report first, where only we look: a root without a report could not be told from foreign files.
-    await this.#writeJson(path.join(ownName, 'image.json'), image, false);
+    await this.#writeJson(path.join(ownName, 'image.json'), image, 0);
     await moveDirectory(staged, this.#path(flatRootName));
   }
 
   /** Writes image.json, the last step of an unpack; it is never there in part. */
   async writeImageJson(image: ImageJson): Promise<void> {
-    await this.#writeJson('image.json', image, true);
+    const there = await readFile(this.#path('image.json'), 'utf8').catch(() => '');
+    // One that is on the disk already stays so.
+    if (there !== jsonText(image, 2)) {
+      await this.#writeJson('image.json', image, 2);
+    }
     await unlink(this.#path(ownName, 'image.json')).catch(() => undefined);
   }
 
@@ -176,7 +234,10 @@ export class Destination {
 
   /** Unlocks. */
   async close(): Promise<void> {
-    await this.#lock.release();
+    await cleanUp(
+      () => this.#handle?.close(),
+      () => this.#lock.release(),
+    );
   }
 
   /** Cleans up after a failure and unlocks: what is committed stays, and where nothing is, nothing stays. */
@@ -203,96 +264,23 @@ export class Destination {
     return path.join(this.directory, ...names);
   }
 
-  async #writeJson(name: string, value: unknown, pretty: boolean): Promise<void> {
+  /** Takes all layers away, at once: with a new state in place, none may be there that was made for the old one. */
+  async #takeAway(): Promise<void> {
+    const replaced = await this.stagingDirectory('replaced');
+    for (const file of [this.#path('image.json'), this.#path(ownName, 'image.json')]) {
+      await unlink(file).catch(ignoreMissing);
+    }
+    for (const name of ['layers', flatRootName]) {
+      await moveDirectory(this.#path(name), path.join(replaced, name)).catch(ignoreMissing);
+    }
+    await removeTree(replaced);
+  }
+
+  async #writeJson(name: string, value: unknown, indent: number): Promise<void> {
     const temporary = this.#path(ownName, 'json.tmp');
-    await writeFile(temporary, `${JSON.stringify(value, null, pretty ? 2 : 0)}\n`);
+    await writeFile(temporary, jsonText(value, indent));
     await rename(temporary, this.#path(name));
   }
-}
-
-/** Compares the state file with `identity`, or writes it into an empty destination. True when there was one. */
-async function checkState(directory: string, identity: DestinationIdentity): Promise<boolean> {
-  const file = path.join(directory, ownName, 'state.json');
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') {
-      return undefined;
-    }
-    throw error;
-  });
-  const wanted: State = { version: 1, ...identity };
-  if (text !== undefined) {
-    const difference = stateDifference(text, wanted);
-    if (difference === undefined) {
-      return true;
-    }
-    if (!(await isUnfinished(directory, text, wanted))) {
-      throw notEmpty(directory, difference);
-    }
-    await startOver(directory);
-  }
-  const others = (await readdir(directory)).filter((name) => name !== ownName);
-  if (others.length > 0) {
-    throw notEmpty(directory, 'it holds files that are not of an unpack');
-  }
-  const temporary = `${file}.tmp`;
-  await writeFile(temporary, `${JSON.stringify(wanted)}\n`);
-  await rename(temporary, file);
-  return false;
-}
-
-/** Whether an interrupted unpack of the same image is all that is there: what was chosen for it may change. */
-async function isUnfinished(directory: string, text: string, wanted: State): Promise<boolean> {
-  const found = parseState(text);
-  const names = await readdir(directory);
-  return (
-    found?.version === wanted.version &&
-    found.manifestDigest === wanted.manifestDigest &&
-    names.every((name) => name === ownName || name === 'layers')
-  );
-}
-
-/** Takes all layers away at once: with the new state in place, none may be there that was made for the old one. */
-async function startOver(directory: string): Promise<void> {
-  const own = path.join(directory, ownName);
-  await removeTree(path.join(own, 'staging'));
-  await makeDirectory(path.join(own, 'staging'));
-  await rename(path.join(directory, 'layers'), path.join(own, 'staging/replaced')).catch(
-    (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') {
-        throw error;
-      }
-    },
-  );
-  await unlink(path.join(own, 'image.json')).catch(() => undefined);
-  await unlink(path.join(own, 'state.json'));
-}
-
-function parseState(text: string): State | undefined {
-  try {
-    return JSON.parse(text) as State;
-  } catch {
-    return undefined;
-  }
-}
-
-function stateDifference(text: string, wanted: State): string | undefined {
-  const found = parseState(text);
-  if (found === undefined) {
-    return 'its state file cannot be read';
-  }
-  if (found?.version !== wanted.version) {
-    return 'it was written by another version of oci-unpack';
-  }
-  if (found.manifestDigest !== wanted.manifestDigest) {
-    return `it holds an unpack of another image, manifest ${found.manifestDigest}`;
-  }
-  if (found.format !== wanted.format) {
-    return `it holds this image in format ${found.format}`;
-  }
-  if (JSON.stringify(found.policies) !== JSON.stringify(wanted.policies)) {
-    return 'it holds this image unpacked with other policies';
-  }
-  return undefined;
 }
 
 function parseLayerReport(text: string): LayerReport | undefined {
@@ -310,8 +298,12 @@ async function isDirectory(file: string): Promise<boolean> {
   );
 }
 
-function notEmpty(directory: string, why: string): UnpackError {
-  return new UnpackError('ERR_DESTINATION_NOT_EMPTY', `${directory}: is not empty: ${why}`, {
-    path: directory,
-  });
+function jsonText(value: unknown, indent: number): string {
+  return `${JSON.stringify(value, null, indent)}\n`;
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') {
+    throw error;
+  }
 }

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { givenPath } from '../given-path.js';
 import { loadBinding, makeDirectory } from '../native/index.js';
+import { isTrustedDestination } from './destination-state.js';
 import { flatRootName, imageMounts, overlayMount, readImageJson } from './image-json.js';
 import type { Mount } from './report.js';
 
@@ -15,12 +16,17 @@ export interface MountImageOptions {
    * `<upper>.work`. Without one the mount is read-only.
    */
   upper?: string;
+  /** Called with what the caller should know, though the mount succeeds. */
+  onWarning?: (message: string) => void;
 }
 
 /**
  * Mounts an image that {@link unpackImage} wrote to `destination` at `target`, an existing directory. The number
  * of layers and the length of their paths are not bounded by the 4 KiB of mount(2). Needs the right to mount:
  * root, or a user namespace with the format `overlay-userxattr`.
+ *
+ * What was unpacked in an earlier boot, or copied since, and is not known to be on the disk (`durability`), is mounted with
+ * a warning: files may be missing or empty, and only {@link unpackImage} can make them anew.
  *
  * @returns the mount in containerd's shape.
  * @throws UnpackError
@@ -49,6 +55,11 @@ export async function mountImage(
     if (!found.isDirectory()) {
       throw new UnpackError('ERR_NOT_FOUND', `${lower}: is not a directory`, { path: lower });
     }
+  }
+  if (options.onWarning !== undefined && !(await isTrustedDestination(absolute))) {
+    options.onWarning(
+      `${destination}: was unpacked in an earlier boot, or copied since, and is not known to be whole on the disk; unpack the image there again, which makes it anew`,
+    );
   }
   try {
     return await mountLowers(lowers, imageMounts(absolute, image.format, relative), at, {

@@ -105,6 +105,15 @@ export const limitDefaults = {
   maxSparseEntries: 1_000_000,
 } as const satisfies Required<Limits>;
 
+/**
+ * When an unpacked image is on the disk. `none`: when the kernel has written it, which a power loss may forestall: what
+ * was made in another boot is not trusted. `wait`: when the call ends.
+ */
+export type UnpackDurability = 'none' | 'wait';
+
+/** Every {@link UnpackDurability}, the default first. */
+export const unpackDurabilities: readonly UnpackDurability[] = ['none', 'wait'];
+
 /** What {@link unpackLayer} and {@link unpackImage} have in common. */
 export interface CommonOptions {
   /** Default `overlay`. */
@@ -147,6 +156,14 @@ export function resolveOptions(options: CommonOptions): ResolvedOptions {
     policies: resolvePolicies(options.policies ?? {}),
     limits: resolveLimits(options.limits ?? {}),
   };
+}
+
+/** Checks one, or the default; throws `ERR_INVALID_ARGUMENT`. */
+export function resolveDurability(given: UnpackDurability = 'none'): UnpackDurability {
+  if (!unpackDurabilities.includes(given)) {
+    throw invalid('durability', given, `one of ${unpackDurabilities.join(', ')}`);
+  }
+  return given;
 }
 
 function resolvePolicies(given: Partial<Policies>): Policies {

@@ -15,7 +15,13 @@ import { Destination } from './destination.js';
 import { flatRootName, layerName, layerPath, makeImageJson, treeIndexName } from './image-json.js';
 import { JobSet } from './job-set.js';
 import { abortError, jobOptions, layerReport, throwIfAborted, withSignal } from './layer-run.js';
-import { type CommonOptions, type ResolvedOptions, resolveOptions } from './options.js';
+import {
+  type CommonOptions,
+  type ResolvedOptions,
+  resolveDurability,
+  resolveOptions,
+  type UnpackDurability,
+} from './options.js';
 import { ProgressSampler, type TrackedLayer } from './progress.js';
 import type { ImageJson, ImageReport, LayerReport } from './report.js';
 import { watched } from './watched.js';
@@ -24,6 +30,8 @@ import { watched } from './watched.js';
 export interface UnpackImageOptions extends CommonOptions {
   /** `os/architecture[/variant]` to choose from an index; default this host's. */
   platform?: string;
+  /** Default `none`. */
+  durability?: UnpackDurability;
 }
 
 /**
@@ -32,7 +40,8 @@ export interface UnpackImageOptions extends CommonOptions {
  *
  * `destination` must be missing or empty, or hold an unpack of the same image with the same format and
  * policies, which is then completed or confirmed; an interrupted one with others is begun anew. When it fails, or `signal` fires, everything has stopped
- * before the promise rejects, and no half layer is left; whole layers stay for the next call.
+ * before the promise rejects, and no half layer is left; whole layers stay for the next call. That of an earlier boot is
+ * made anew, unless it was made with `durability: 'wait'`.
  *
  * @param reference `oci:PATH[:TAG]`, `oci-archive:PATH[:TAG]`, `docker-archive:PATH[:NAME]` or `containerd:NAME`.
  * @throws UnpackError
@@ -52,6 +61,7 @@ async function unpackWatched(
 ): Promise<ImageReport> {
   const started = performance.now();
   const resolved = resolveOptions(options);
+  const durability = resolveDurability(options.durability);
   const { signal } = options;
   throwIfAborted(signal);
   const source = await openImageSource(reference, { signal }).catch((error: unknown) => {
@@ -66,7 +76,7 @@ async function unpackWatched(
       format: resolved.format,
       policies: resolved.policies,
     });
-    const unpack = new ImageUnpack(source, image, target, resolved, options);
+    const unpack = new ImageUnpack(source, image, target, resolved, { ...options, durability });
     try {
       const report = await unpack.run();
       unpack.close();
@@ -98,6 +108,7 @@ class ImageUnpack {
   readonly #image: ResolvedImage;
   readonly #target: Destination;
   readonly #options: ResolvedOptions;
+  readonly #durability: UnpackDurability;
   readonly #signal: AbortSignal | undefined;
   readonly #sampler: ProgressSampler;
   readonly #jobs = new JobSet();
@@ -107,12 +118,13 @@ class ImageUnpack {
     image: ResolvedImage,
     target: Destination,
     resolved: ResolvedOptions,
-    options: UnpackImageOptions,
+    options: UnpackImageOptions & { durability: UnpackDurability },
   ) {
     this.#source = source;
     this.#image = image;
     this.#target = target;
     this.#options = resolved;
+    this.#durability = options.durability;
     this.#signal = options.signal;
     this.#sampler = new ProgressSampler(options.onProgress);
   }
@@ -150,6 +162,9 @@ class ImageUnpack {
     const image = this.#imageJson(layers);
     await this.#target.writeImageJson(image);
     await this.#target.removeStaging();
+    if (this.#durability === 'wait') {
+      await this.#target.makeDurable();
+    }
     const made = this.#target.resumed ? 'completed' : 'unpacked';
     const status = confirmed ? 'confirmed' : made;
     return { ...image, layers, destination: this.#target.directory, status, reusedLayers };
@@ -243,6 +258,7 @@ class ImageUnpack {
       return result.value;
     });
     this.#jobs.throwIfFailed();
+    await this.#target.begin();
     const group = loadBinding().createGroup(this.#options.concurrency);
     const running: RunningLayer[] = [];
     for (const layer of located.toSorted((a, b) => b.descriptor.size - a.descriptor.size)) {

@@ -9,10 +9,10 @@ import { withScratch } from './scratch.js';
 const run = promisify(execFile);
 const bytes = 320 * 2 ** 20;
 
-/** Runs `work` with the root of a new file system: `makeFs` is the command that makes it, without its file. */
+/** Runs `work` with the root of a new file system, and its file: `makeFs` is the command that makes it, without the file. */
 export async function withLoopImage(
   makeFs: readonly string[],
-  work: (root: string) => Promise<void>,
+  work: (root: string, image: string) => Promise<void>,
 ): Promise<void> {
   await withScratch(async (scratch) => {
     const image = path.join(scratch, 'image');
@@ -24,7 +24,7 @@ export async function withLoopImage(
     await run(command, [...args, image]);
     await run('mount', ['-o', 'loop', image, root]);
     try {
-      await work(root);
+      await work(root, image);
     } finally {
       await run('umount', [root]);
     }

@@ -40,7 +40,10 @@ export function mountCommand(context: RunContext): Command {
       const [mount, mode] =
         given.root === undefined && (upper !== undefined || isUnpacked(what))
           ? [
-              await mountImage(what, target, { upper }),
+              await mountImage(what, target, {
+                upper,
+                onWarning: (message) => context.warn(given, message),
+              }),
               upper === undefined ? 'read-only' : `changes go to ${upper}`,
             ]
           : await withStore(given, 'write', (store) => mountStored(store, what, target, upper));

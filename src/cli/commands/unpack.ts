@@ -1,7 +1,7 @@
 // `oci-unpack unpack IMAGE DEST`.
 
 import path from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { ImageReport } from '../../index.js';
 import {
   formatBytes,
@@ -13,6 +13,7 @@ import {
   shortDigest,
   table,
 } from '../../text.js';
+import { type UnpackDurability, unpackDurabilities } from '../../unpack/options.js';
 import { unpackImage } from '../../unpack/unpack-image.js';
 import {
   addOutputOptions,
@@ -36,7 +37,11 @@ containerd:NAME reads the store of a containerd, which may run: $CONTAINERD_ROOT
 default), or containerd:[NAMESPACE@ROOT]NAME.
 
 DEST/image.json lists the layers, the mounts and every warning. An interrupted
-unpack is completed by the same command.`;
+unpack is completed by the same command. A power loss can take what was not on
+the disk yet: in another boot the same command makes all anew, unless it was
+made with --durability wait.`;
+
+type UnpackCommandArguments = UnpackArguments & OutputOptions & { durability?: UnpackDurability };
 
 /** The command. */
 export function unpackCommand(context: RunContext): Command {
@@ -49,15 +54,24 @@ export function unpackCommand(context: RunContext): Command {
     .argument('<dest>', 'a missing or empty directory, or an earlier unpack of the same image')
     .option('-p, --platform <platform>', 'os/arch[/variant] (default: of this host)');
   addUnpackOptions(addOutputOptions(command));
+  command.addOption(
+    new Option(
+      '--durability <when>',
+      'when it is on the disk: whenever the kernel has written it, or at the end (wait)',
+    )
+      .choices([...unpackDurabilities])
+      .default(unpackDurabilities[0]),
+  );
   return command
     .addHelpText('after', example)
-    .action(async (image: string, dest: string, given: UnpackArguments & OutputOptions) => {
+    .action(async (image: string, dest: string, given: UnpackCommandArguments) => {
       const region = context.liveRegion(given);
       const view = region && new ProgressView(region);
       let report: ImageReport;
       try {
         report = await unpackImage(image, dest, {
           ...unpackOptions(given),
+          durability: given.durability,
           signal: context.signal,
           ...(view && { onProgress: (progress) => view.update(progress) }),
         });
