@@ -1,13 +1,13 @@
 // Where the demo and the bench work, and whether that place can be timed honestly.
 
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, realpath, statfs } from 'node:fs/promises';
+import { mkdtemp, realpath, rmdir, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { findFileSystem, hasJournal } from '../doctor/file-system.js';
 import { givenPath } from '../given-path.js';
 import { UnpackError } from '../index.js';
-import { makeDirectory } from '../native/index.js';
+import { makeDirectory, removeTree } from '../native/index.js';
 
 /** The file system of a directory. */
 export interface FileSystemInfo {
@@ -22,22 +22,55 @@ export interface FileSystemInfo {
 /** Room that the demo wants: its image twice unpacked, and some. */
 const wantedBytes = 2 * 2 ** 30;
 
+/** A directory to work in. */
+export interface ScratchDirectory {
+  path: string;
+  /** Removes it, and what had to be made above it, as far as nobody else has put anything there. */
+  remove(): Promise<void>;
+}
+
 /**
- * Makes an empty scratch directory: in `given`, else in $TMPDIR, else in /dev/shm where that is a tmpfs with room,
- * else where temporary files go.
+ * Makes an empty scratch directory: in `given`, made where missing, else in $TMPDIR, else in /dev/shm where that is a
+ * tmpfs with room, else where temporary files go.
  */
-export async function makeScratchDirectory(given?: string): Promise<string> {
+export async function makeScratchDirectory(given?: string): Promise<ScratchDirectory> {
   let parent = given ?? process.env.TMPDIR;
   if (parent === undefined) {
     parent = (await hasRoom('/dev/shm')) ? '/dev/shm' : tmpdir();
   }
+  let made: string[] = [];
   try {
     if (given !== undefined) {
-      await makeDirectory(givenPath('directory', given));
+      const absolute = givenPath('directory', given);
+      made = directoriesBetween(await makeDirectory(absolute), absolute);
     }
-    return await mkdtemp(path.join(await realpath(parent), 'oci-unpack-'));
+    const scratch = await mkdtemp(path.join(await realpath(parent), 'oci-unpack-'));
+    return {
+      path: scratch,
+      remove: async () => {
+        await removeTree(scratch);
+        await removeEmpty(made);
+      },
+    };
   } catch (error) {
+    await removeEmpty(made);
     throw UnpackError.from(error);
+  }
+}
+
+/** `last` and those above it up to `first`, the deepest first; none without a first one. */
+function directoriesBetween(first: string | undefined, last: string): string[] {
+  const directories: string[] = [];
+  for (let at = last; first !== undefined && at.length >= first.length; at = path.dirname(at)) {
+    directories.push(at);
+  }
+  return directories;
+}
+
+/** Each after the one in it; one that is not empty stays, and so do those above it. */
+async function removeEmpty(directories: readonly string[]): Promise<void> {
+  for (const directory of directories) {
+    await rmdir(directory).catch(() => undefined);
   }
 }
 

@@ -1,7 +1,6 @@
 // A scratch directory for the time of a call, gone afterwards also when the call fails or is cancelled.
 
 import { UnpackError } from '../index.js';
-import { removeTree } from '../native/index.js';
 import { makeScratchDirectory } from './file-system.js';
 
 /** Runs `body` with an empty directory, made in `parent` or in the best place for it. */
@@ -12,13 +11,13 @@ export async function withScratch<T>(
 ): Promise<T> {
   const scratch = await makeScratchDirectory(parent);
   try {
-    return await body(scratch);
+    return await body(scratch.path);
   } catch (error) {
     if (signal?.aborted && !(error instanceof UnpackError)) {
       throw new UnpackError('ERR_ABORTED', 'cancelled', { cause: error });
     }
     throw UnpackError.from(error);
   } finally {
-    await removeTree(scratch);
+    await scratch.remove();
   }
 }

@@ -6,7 +6,6 @@ import path from 'node:path';
 import { makeScratchDirectory } from '../bench/file-system.js';
 import { cleanUp } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
-import { removeTree } from '../native/index.js';
 import { inUserNamespace } from '../snapshots/index.js';
 import { damageAndHeal, type Healing, withNewStore } from './heal.js';
 import { expectedTree, explainedLayers, writeExplainedImage } from './image.js';
@@ -63,7 +62,7 @@ export async function explainOpaque(options: ExplainOptions = {}): Promise<Opaqu
   });
   let kept = false;
   try {
-    const explanation = await explainIn(scratch, signal);
+    const explanation = await explainIn(scratch.path, signal);
     kept = keep;
     return { ...explanation, kept };
   } catch (error) {
@@ -71,7 +70,7 @@ export async function explainOpaque(options: ExplainOptions = {}): Promise<Opaqu
       ? new UnpackError('ERR_ABORTED', 'cancelled', { cause: error })
       : UnpackError.from(error);
   } finally {
-    await cleanUp(() => (kept ? undefined : removeTree(scratch)));
+    await cleanUp(() => (kept ? undefined : scratch.remove()));
   }
 }
 
