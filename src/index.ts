@@ -117,6 +117,7 @@ export { type ParentLayer, type UnpackLayerOptions, unpackLayer } from './unpack
 
 export {
   type AuditSource,
+  type DamagedBlob,
   type EntryFacts,
   type Finding,
   type FindingKind,

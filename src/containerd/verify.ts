@@ -135,7 +135,7 @@ export async function verifyContainerd(
           }
         }
         const snapshots = [...nodes.keys()].flatMap((directory) => done.get(directory) ?? []);
-        return { images, snapshots };
+        return { images, snapshots, damagedBlobs: audit.damagedBlobs };
       },
     );
     const summary = summarize(report);

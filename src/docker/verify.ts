@@ -111,7 +111,7 @@ export async function verifyDocker(options: VerifyDockerOptions = {}): Promise<D
         });
       }
       const snapshots = [...nodes.values()].flatMap(({ directory }) => done.get(directory) ?? []);
-      return { images: found, snapshots };
+      return { images: found, snapshots, damagedBlobs: [] };
     },
   );
   return {

@@ -8,6 +8,7 @@ import {
   type AuditChainsOptions,
   type AuditNode,
   chainOf,
+  type DamagedBlob,
   type ImageAudit,
   isDamaged,
   type SnapshotAudit,
@@ -62,6 +63,7 @@ export async function verifyStore(
     kind: 'oci-unpack',
     images: found.images,
     snapshots: found.snapshots,
+    damagedBlobs: found.damagedBlobs,
     counts: summarize(found).counts,
     notes: [...selection.notes, ...found.notes],
     milliseconds: 0,
@@ -75,7 +77,8 @@ export async function verifyStore(
     );
     report.repairs = await call.run([...selection.lost, ...wanted], selection.nodes, dryRun);
     report.notes.push(...call.notes);
-    report.ok = dryRun ? report.ok : report.repairs.every(({ status }) => status === 'done');
+    const isHealed = report.repairs.every(({ status }) => status === 'done');
+    report.ok = dryRun ? report.ok : isHealed && report.damagedBlobs.length === 0;
   }
   report.milliseconds = performance.now() - started;
   return report;
@@ -88,6 +91,7 @@ async function auditAll(
 ): Promise<{
   images: ImageAudit[];
   snapshots: SnapshotAudit[];
+  damagedBlobs: DamagedBlob[];
   withoutManifest: ReadonlySet<AuditNode>;
   notes: string[];
 }> {
@@ -115,7 +119,8 @@ async function auditAll(
         ...(await audit.imageVisibility(chain.filter(({ chainID }) => !gone.has(chainID)))),
       });
     }
-    return { images: imageAudits, snapshots, withoutManifest: audit.withoutManifest, notes };
+    const { damagedBlobs, withoutManifest } = audit;
+    return { images: imageAudits, snapshots, damagedBlobs, withoutManifest, notes };
   });
 }
 

@@ -8,7 +8,7 @@ import { Ticker } from '../unpack/ticker.js';
 import { type AuditLayerOptions, auditLayer, type LayerAudit } from './audit-layer.js';
 import { type Answer, type ChainNode, Oracle } from './oracle.js';
 import { signaturesOf } from './signatures.js';
-import type { SnapshotAudit, VerifyProgress, Visibility } from './types.js';
+import type { DamagedBlob, SnapshotAudit, VerifyProgress, Visibility } from './types.js';
 import { inImage, pathLists, type VisiblePaths, visiblePaths } from './visibility.js';
 
 /** What a layer should be. */
@@ -71,6 +71,8 @@ export async function withAudit<T>(
 export class ChainsAudit {
   /** Of each node, in their order; none of those that could not be audited. */
   readonly snapshots: SnapshotAudit[] = [];
+  /** Blobs that were read, and are damaged. */
+  readonly damagedBlobs: DamagedBlob[] = [];
   /** What could not be compared, and why. */
   readonly notes: string[] = [];
   /** Nodes whose manifest is absent or damaged. */
@@ -113,6 +115,7 @@ export class ChainsAudit {
         throw failed.reason;
       }
       this.snapshots.push(...this.#nodes.flatMap((node) => audits.get(node) ?? []));
+      this.damagedBlobs.push(...this.#listDamagedBlobs());
       this.notes.sort();
     } finally {
       ticker.stop();
@@ -146,6 +149,18 @@ export class ChainsAudit {
     return this.#oracle.close();
   }
 
+  #listDamagedBlobs(): DamagedBlob[] {
+    return [...this.#oracle.damaged].map(([digest, { code, message }]) => {
+      const snapshots = this.#nodes.filter((node) => node.digest === digest);
+      return {
+        digest,
+        snapshots: snapshots.map(({ snapshot }) => snapshot),
+        code,
+        detail: message,
+      };
+    });
+  }
+
   async #auditOne(node: AuditNode, slots: Slots): Promise<SnapshotAudit | undefined> {
     const { signal, mostPaths = defaultMostPaths } = this.#options;
     let answer: Awaited<ReturnType<Oracle['ask']>>;
@@ -169,8 +184,11 @@ export class ChainsAudit {
       this.withoutManifest.add(node);
     }
     if (blobError !== undefined) {
+      const why = this.#oracle.damaged.has(node.digest)
+        ? 'its blob is damaged'
+        : `its blob cannot be read (${blobError.message})`;
       this.notes.push(
-        `snapshot ${node.snapshot}: its blob cannot be read (${blobError.message}); it was compared with the manifest of its unpack, which proves nothing against who could change that too`,
+        `snapshot ${node.snapshot}: ${why}; it was compared with the manifest of its unpack, which proves nothing against who could change that too`,
       );
     }
     const audit = await slots.run(signal, () => this.#compare(node, answer));

@@ -25,6 +25,7 @@ export {
 } from './structure.js';
 export {
   type AuditSource,
+  type DamagedBlob,
   type Difference,
   type EntryFacts,
   type Finding,

@@ -67,10 +67,15 @@ export interface OracleOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What says of a blob that is there that it is not what it should be, or that the disk does not give it back. */
+const damageCodes: readonly string[] = ['ERR_DIGEST_MISMATCH', 'ERR_SIZE_MISMATCH', 'ERR_IO'];
+
 /** Blobs that are read at once. */
 const mostJobs = 8;
 
 export class Oracle {
+  /** Blobs that were read and are damaged, by digest: what is wrong. */
+  readonly damaged = new Map<string, UnpackError>();
   readonly #deep: boolean;
   readonly #signal: AbortSignal | undefined;
   readonly #answers = new Map<ChainNode, Promise<Answer>>();
@@ -168,14 +173,30 @@ export class Oracle {
   }
 
   async #read(node: ChainNode): Promise<Pick<Answer, 'tree' | 'notes'>> {
-    const { parent, format, policies, limits, digest, size, diffID } = node;
-    const { tar } = node;
+    const { parent, digest, tar } = node;
     if (node.blob === undefined && tar === undefined) {
       throw new UnpackError('ERR_BLOB_NOT_FOUND', `${digest}: is not in the store`);
     }
     const below = parent && this.ask(parent);
+    const job = await this.#decode(node).catch((error) => {
+      const failure = this.#passOver(error, node);
+      if (tar === undefined && damageCodes.includes(failure.code)) {
+        this.damaged.set(digest, failure);
+      }
+      throw failure;
+    });
+    const { tree, notes } = await job.settle((await below)?.tree ?? null, {
+      indexPath: undefined,
+      flatRoot: undefined,
+    });
+    return { tree: this.#keep(tree), notes };
+  }
+
+  /** Reads the whole blob, or tar, which checks it. */
+  async #decode(node: ChainNode): Promise<LayerJob> {
+    const { parent, format, policies, limits, digest, size, diffID, tar } = node;
     const blob = await node.blob?.();
-    const job = await this.#slots.run(this.#signal, async () => {
+    return this.#slots.run(this.#signal, async () => {
       this.#throwIfAborted();
       this.#group ??= loadBinding().createGroup(0);
       const started = loadBinding().startLayer({
@@ -203,11 +224,6 @@ export class Oracle {
       }
       return started;
     });
-    const { tree, notes } = await job.settle((await below)?.tree ?? null, {
-      indexPath: undefined,
-      flatRoot: undefined,
-    });
-    return { tree: this.#keep(tree), notes };
   }
 
   /** The error, unless all was cancelled. */

@@ -14,14 +14,14 @@ export function isDamaged(audit: SnapshotAudit): boolean {
 
 /** `counts` and `ok` of a report; `ok` as far as nothing was found. */
 export function summarize(
-  report: Pick<VerifyReport, 'images' | 'snapshots'>,
+  report: Pick<VerifyReport, 'images' | 'snapshots' | 'damagedBlobs'>,
 ): Pick<VerifyReport, 'ok' | 'counts'> {
-  const { images, snapshots } = report;
+  const { images, snapshots, damagedBlobs } = report;
   const sum = (of: (snapshot: (typeof snapshots)[number]) => number) =>
     snapshots.reduce((total, snapshot) => total + of(snapshot), 0);
   const findings = sum(countFindings);
   return {
-    ok: findings === 0,
+    ok: findings === 0 && damagedBlobs.length === 0,
     counts: {
       images: images.length,
       snapshots: snapshots.length,
@@ -30,6 +30,7 @@ export function summarize(
       bytes: sum(({ bytes }) => bytes),
       unchecked: sum(({ unchecked }) => unchecked),
       findings,
+      damagedBlobs: damagedBlobs.length,
       hidden: sum(({ hidden }) => hidden.total),
       revived: sum(({ revived }) => revived.total),
     },

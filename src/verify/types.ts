@@ -132,6 +132,16 @@ export interface ImageAudit extends Visibility {
   layers: string[];
 }
 
+/** A layer's blob that was read and is not what its digest says, so that nothing can be made again from it. */
+export interface DamagedBlob {
+  digest: string;
+  /** Names of the snapshots that were unpacked from it. */
+  snapshots: string[];
+  /** Of the error: `ERR_DIGEST_MISMATCH`, `ERR_SIZE_MISMATCH`, `ERR_IO`. */
+  code: string;
+  detail: string;
+}
+
 /** What was done, or would be done, to a snapshot. */
 export interface RepairStep {
   chainID: string;
@@ -150,13 +160,15 @@ export interface RepairStep {
 /** What verifying a store resolves to. */
 export interface VerifyReport {
   version: 1;
-  /** Nothing was found, or (with `repair`) all that was found is healed. */
+  /** Nothing was found, or (with `repair`) all that was found is healed; no blob that was read is damaged. */
   ok: boolean;
   /** Directory of the store, and whose it is. */
   root: string;
   kind: 'oci-unpack' | 'containerd' | 'docker';
   images: ImageAudit[];
   snapshots: SnapshotAudit[];
+  /** Of those that were read: with `deep`, and where there is no manifest. */
+  damagedBlobs: DamagedBlob[];
   /** Of a store of our own, with `repair` or `dryRun`. `snapshots` is then as it was before. */
   repairs?: RepairStep[] | undefined;
   counts: {
@@ -167,6 +179,7 @@ export interface VerifyReport {
     bytes: number;
     unchecked: number;
     findings: number;
+    damagedBlobs: number;
     hidden: number;
     revived: number;
   };

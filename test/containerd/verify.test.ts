@@ -1,7 +1,7 @@
 // Verifying a real containerd: what its applier does in its own way is no finding, what it gets wrong is; what is missing
 // of a store is told.
 
-import { chmod, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ContainerdStore } from '../../src/containerd/index.js';
@@ -184,6 +184,24 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
       expect(round.damages.length).toBe(2);
       const after = await verifyContainerd({ root: daemon.root });
       expect(after.report.ok).toBe(false);
+    });
+  });
+
+  it('finds a damaged blob, and by structure what it cannot be compared with', async () => {
+    await withContainerd(async (daemon) => {
+      await importLayers(daemon, damageLayers);
+      const store = ContainerdStore.open(daemon.root);
+      const blobs = (await store.blobs('default')).filter(({ size }) => size > 2000);
+      store.close();
+      const digest = blobs[0]?.digest ?? '';
+      const blob = path.join(store.root.content, 'blobs', digest.replace(':', '/'));
+      await writeFile(blob, (await readFile(blob)).fill('x', 100, 200));
+      const { report } = await verifyContainerd({ root: daemon.root });
+      expect(report).toMatchObject({
+        ok: false,
+        damagedBlobs: [{ digest, code: 'ERR_DIGEST_MISMATCH' }],
+        counts: { findings: 0, snapshots: 3 },
+      });
     });
   });
 

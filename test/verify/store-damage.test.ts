@@ -190,6 +190,33 @@ asRoot('manifests', () => {
     });
   });
 
+  it('a damaged blob is found where it is read, also of a snapshot that is sound', async () => {
+    await withStore(async (store, scratch) => {
+      const { layers } = await store.import(
+        await writeImage(path.join(scratch, 'layout'), damageLayers),
+      );
+      const { digest = '', chainID } = layers[1] ?? {};
+      const blob = await store.content.path(digest);
+      await writeFile(blob, (await readFile(blob)).fill('x', 100, 200));
+      expect(await store.verify()).toMatchObject({ ok: true, damagedBlobs: [] });
+      for (const repair of [false, true]) {
+        expect(await store.verify({ deep: true, repair })).toMatchObject({
+          ok: false,
+          damagedBlobs: [{ digest, snapshots: [chainID], code: 'ERR_DIGEST_MISMATCH' }],
+          counts: { findings: 0, damagedBlobs: 1 },
+          images: [{ ok: true }],
+        });
+      }
+      await truncate(blob, 100);
+      const [, middle = ''] = await directories(store);
+      await rm(path.join(middle, '../tree.idx'));
+      expect(await store.verify()).toMatchObject({
+        ok: false,
+        damagedBlobs: [{ digest, snapshots: [chainID], code: 'ERR_SIZE_MISMATCH' }],
+      });
+    });
+  });
+
   it('a snapshot whose directory is gone is all missing, and comes back', async () => {
     await withStore(async (store, scratch) => {
       await store.import(await writeImage(path.join(scratch, 'layout'), damageLayers));

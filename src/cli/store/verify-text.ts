@@ -1,6 +1,13 @@
 // A report of verify for people, at most 80 columns wide on a terminal of that width.
 
-import type { Finding, PathList, RepairStep, SnapshotAudit, VerifyReport } from '../../index.js';
+import type {
+  DamagedBlob,
+  Finding,
+  PathList,
+  RepairStep,
+  SnapshotAudit,
+  VerifyReport,
+} from '../../index.js';
 import {
   formatBytes,
   formatCount,
@@ -25,6 +32,7 @@ export function verifyLines(report: VerifyReport, context: RunContext): string[]
   return [
     ...damaged.flatMap((snapshot) => [...snapshotLines(report, snapshot, context, columns), '']),
     ...imageLines(report, context, columns),
+    ...report.damagedBlobs.flatMap((blob) => blobLines(blob, report, context, columns)),
     ...(report.repairs ?? []).flatMap((step) => repairLines(step, context, columns)),
     ...report.notes.flatMap((note) =>
       wrap(`note: ${shortDigests(printable(note))}`, columns).map(style.dim),
@@ -123,6 +131,22 @@ function imageLines(report: VerifyReport, { style }: RunContext, columns: number
   });
 }
 
+function blobLines(
+  { digest, code, detail }: DamagedBlob,
+  { kind }: VerifyReport,
+  { style }: RunContext,
+  columns: number,
+): string[] {
+  // One that is there is not copied again.
+  const remove =
+    kind === 'containerd' ? `ctr content rm ${digest}` : `oci-unpack content rm ${digest}`;
+  return [
+    `${style.red('damaged')}  blob ${shortDigest(digest)}: ${code}`,
+    ...indent(shortDigests(printable(detail)), columns),
+    ...indent(`fix: remove it, ${remove}, and pull or import the image again`, columns),
+  ];
+}
+
 function repairLines(step: RepairStep, { style }: RunContext, columns: number): string[] {
   const name = `snapshot ${shortDigest(step.chainID)}`;
   switch (step.status) {
@@ -146,7 +170,11 @@ function shortDigests(text: string): string {
 
 function sumLines(report: VerifyReport, { style }: RunContext): string[] {
   const { counts, ok, milliseconds, repairs = [] } = report;
-  const { snapshots, entries, bytes, unchecked, findings } = counts;
+  const { snapshots, entries, bytes, unchecked, findings, damagedBlobs } = counts;
+  const wrong = [
+    ...(findings > 0 ? [plural(findings, 'finding')] : []),
+    ...(damagedBlobs > 0 ? [plural(damagedBlobs, 'damaged blob')] : []),
+  ];
   const names = `${formatCount(entries)} ${entries === 1 ? 'entry' : 'entries'}`;
   const compared = `${plural(snapshots, 'layer')}, ${names}, ${formatBytes(bytes)} compared in ${formatDuration(milliseconds)}`;
   return [
@@ -159,7 +187,7 @@ function sumLines(report: VerifyReport, { style }: RunContext): string[] {
           repairs.length > 0 ? 'repaired: nothing is damaged any more' : 'nothing is damaged',
         )
       : style.red(
-          findings === 0 ? 'not all could be repaired' : `${plural(findings, 'finding')}: damaged`,
+          wrong.length === 0 ? 'not all could be repaired' : `${wrong.join(', ')}: damaged`,
         ),
   ];
 }
