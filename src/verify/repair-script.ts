@@ -8,7 +8,7 @@ import type { SnapshotAudit, VerifyReport } from './types.js';
 
 /** Of {@link RepairScript}. */
 export interface RepairScriptOptions {
-  report: Pick<VerifyReport, 'root' | 'kind' | 'snapshots'>;
+  report: Pick<VerifyReport, 'root' | 'kind' | 'snapshots' | 'damagedBlobs'>;
   /** Says which variable holds the command that reaches the daemon. */
   command: string;
   /** Shell functions of this kind of store; `say` and `die` are there. */
@@ -44,8 +44,14 @@ export class RepairScript extends ShellScript {
       `Repairs what oci-unpack verify found in ${report.root}. Read it before you run it: nothing has been changed so far.`,
     );
     this.comment(command);
+    for (const { digest, code } of report.damagedBlobs) {
+      this.comment(
+        `The blob ${digest} is damaged (${code}): what needs it cannot be unpacked before it was removed and pulled again.`,
+      );
+    }
     if (this.damaged.length === 0) {
-      this.comment('Nothing was found.');
+      const all = report.damagedBlobs.length === 0 ? 'Nothing' : 'Nothing else';
+      this.comment(`${all} was found.`);
     } else {
       this.add('set -eu', ...commonFunctions, ...functions, ...markFunctions, '');
     }

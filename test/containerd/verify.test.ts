@@ -5,6 +5,7 @@ import { chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ContainerdStore } from '../../src/containerd/index.js';
+import { containerdRepairScript } from '../../src/containerd/repair-script.js';
 import { verifyContainerd } from '../../src/containerd/verify.js';
 import { digestOf } from '../../src/oci/index.js';
 import { runCommand } from '../support/command.js';
@@ -196,12 +197,13 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
       const digest = blobs[0]?.digest ?? '';
       const blob = path.join(store.root.content, 'blobs', digest.replace(':', '/'));
       await writeFile(blob, (await readFile(blob)).fill('x', 100, 200));
-      const { report } = await verifyContainerd({ root: daemon.root });
-      expect(report).toMatchObject({
+      const found = await verifyContainerd({ root: daemon.root });
+      expect(found.report).toMatchObject({
         ok: false,
         damagedBlobs: [{ digest, code: 'ERR_DIGEST_MISMATCH' }],
         counts: { findings: 0, snapshots: 3 },
       });
+      expect(await containerdRepairScript(found)).toContain(`The blob ${digest} is damaged`);
     });
   });
 

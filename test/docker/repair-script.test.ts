@@ -60,7 +60,12 @@ async function runScript(fault = 'none', call = ''): Promise<{ calls: string[]; 
     await writeFile(
       script,
       await dockerRepairScript({
-        report: { root: '/none', kind: 'docker', snapshots: [{ ...audit, findings: [finding] }] },
+        report: {
+          root: '/none',
+          kind: 'docker',
+          snapshots: [{ ...audit, findings: [finding] }],
+          damagedBlobs: [],
+        },
         images,
         times: new Map(),
       } as unknown as DockerVerification),
