@@ -94,10 +94,17 @@ function checkEncoding(args: readonly string[]): void {
   }
 }
 
+/** What the parser has found wrong, as the other errors are. */
+function usageError({ code, message }: CommanderError): UnpackError {
+  const what = code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '');
+  return new UnpackError('ERR_INVALID_ARGUMENT', what);
+}
+
 /** Parses `args` (without node and script), runs the command, and resolves to its exit code. */
 export async function run(args: readonly string[]): Promise<number> {
   const stops = new StopSignals().listen();
   const context = new RunContext(process, stops);
+  const json = args.includes('--json');
   const program = new Command('oci-unpack')
     .description('Unpacks container images into layers that overlayfs mounts, exactly and fast.')
     .version(packageVersion(), '-V, --version')
@@ -108,6 +115,9 @@ export async function run(args: readonly string[]): Promise<number> {
     .exitOverride();
   program.addHelpText('after', '\nExample:\n  $ oci-unpack unpack oci:./image:latest ./unpacked');
   await addCommands(program, args, context);
+  program.hook('preSubcommand', (_, command) => {
+    context.eventLines = command.name() === 'pull';
+  });
   try {
     checkEncoding(args);
     await program.parseAsync(args, { from: 'user' });
@@ -115,9 +125,15 @@ export async function run(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) {
       // It has printed its message; help and version are no errors.
-      return error.exitCode === 0 ? 0 : exitUsage;
+      if (error.exitCode === 0) {
+        return 0;
+      }
+      if (json) {
+        context.printJsonError(usageError(error));
+      }
+      return exitUsage;
     }
-    const code = context.fail(error, args.includes('--json'));
+    const code = context.fail(error, json);
     return stops.exitCode ?? code;
   } finally {
     stops.close();

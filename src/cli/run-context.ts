@@ -71,17 +71,23 @@ export class RunContext {
     }
   }
 
+  /** Prints a failure on stdout, for who reads JSON there. */
+  printJsonError(failure: UnpackError): void {
+    const { code, fix, layer, path, syscall, errno, needed, available } = failure;
+    const message = printable(failure.message);
+    const error = { code, message, fix, layer, path, syscall, errno, needed, available };
+    const text = this.eventLines
+      ? JSON.stringify({ event: 'error', error })
+      : JSON.stringify({ error }, null, 2);
+    this.stdout.write(`${text}\n`);
+  }
+
   /** Prints a failure, as JSON on stdout too with `--json`; returns the exit code. */
   fail(error: unknown, json: boolean): number {
     const failure = UnpackError.from(error);
     const message = printable(failure.message);
     if (json) {
-      const { code, fix, layer, path, syscall, errno, needed, available } = failure;
-      const shown = { code, message, fix, layer, path, syscall, errno, needed, available };
-      const text = this.eventLines
-        ? JSON.stringify({ event: 'error', error: shown })
-        : JSON.stringify({ error: shown }, null, 2);
-      this.stdout.write(`${text}\n`);
+      this.printJsonError(failure);
     }
     const { red, bold } = this.errorStyle;
     this.stderr.write(`${red(bold('oci-unpack:'))} ${failure.code}: ${message}\n`);

@@ -100,6 +100,24 @@ describe('wrong usage ends with 2', () => {
     expect(stderr).not.toBe('');
     expect(stderr).not.toMatch(/^ {4}at /m);
   });
+
+  test.each([
+    [['--json'], 'a command is missing'],
+    [['nonsense', '--json'], "unknown command 'nonsense'"],
+    [['images', 'delete', 'x', '--json'], "unknown command 'delete'"],
+    [['unpack', '--json'], "missing required argument 'image'"],
+    [['unpack', 'oci:x', 'y', '--nonsense', '--json'], "unknown option '--nonsense'"],
+    [['--root', 'x', 'images', 'ls', '--nonsense', '--json'], "unknown option '--nonsense'"],
+    [['pull', '--json'], "missing required argument 'image'"],
+  ])('and with --json says so in JSON: %j', async (args, message) => {
+    const { code, stdout, stderr } = await runCommand(args);
+    expect(code).toBe(2);
+    const event = args[0] === 'pull' ? { event: 'error' } : {};
+    const error = { code: 'ERR_INVALID_ARGUMENT', message, fix: expect.any(String) };
+    expect(JSON.parse(stdout)).toEqual({ ...event, error });
+    expect(stdout.trim().split('\n').length === 1).toBe(args[0] === 'pull');
+    expect(stderr).not.toBe('');
+  });
 });
 
 describe('unpack', () => {

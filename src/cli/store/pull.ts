@@ -70,7 +70,6 @@ export function pullCommand(context: RunContext): Command {
 }
 
 async function pull(context: RunContext, image: string, given: PullArguments): Promise<void> {
-  context.eventLines = true;
   const emit = (event: Record<string, unknown>) => {
     context.stdout.write(`${JSON.stringify(event)}\n`);
   };
