@@ -78,7 +78,11 @@ export async function runBench(options: BenchOptions = {}): Promise<BenchReport>
     const results: MeasuredImage[] = [];
     if (images.length === 0) {
       onStep?.('making an image of real files');
-      const made = await makeDemoImage(path.join(scratch, 'image'), { small: smoke, signal });
+      const made = await makeDemoImage(path.join(scratch, 'image'), {
+        small: smoke,
+        forPeers: true,
+        signal,
+      });
       results.push(await measureImage(made.reference, { ...settings, truth: made.truth }));
     }
     for (const reference of images) {

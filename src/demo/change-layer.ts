@@ -13,15 +13,16 @@ function netRawCapability(): Buffer {
   return value;
 }
 
-/** A layer of changes to `lower`: what there is to change is looked up there. */
-export function changeLayer(lower: readonly DemoLayer[]): DemoLayer {
+/**
+ * A layer of changes to `lower`: what there is to change is looked up there. `forPeers`: only what others unpack too, each
+ * layer into a directory of its own, where a hardlink does not find what it links to in a lower one.
+ */
+export function changeLayer(lower: readonly DemoLayer[], forPeers: boolean): DemoLayer {
   const below = lower.flatMap((layer) => layer.entries);
-  const entries: DemoEntry[] = [
-    ...removals(below),
-    ...replacements(below),
-    ...newFiles(),
-    ...linkToLower(below),
-  ];
+  const entries: DemoEntry[] = [...removals(below), ...replacements(below), ...newFiles()];
+  if (!forPeers) {
+    entries.push(...linkToLower(below));
+  }
   return { title: 'changes', entries };
 }
 

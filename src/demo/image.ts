@@ -47,13 +47,23 @@ export interface DemoImage {
 }
 
 const tag = 'latest';
-/** Makes the image in `directory`, which is created. `small`: only a part of the files, for a quick test. */
+/** Of {@link makeDemoImage}. */
+export interface DemoImageOptions {
+  /** Only a part of the files, for a quick test. */
+  small?: boolean;
+  /** Nothing that other unpackers fail at. */
+  forPeers?: boolean;
+  signal?: AbortSignal;
+}
+
+/** Makes the image in `directory`, which is created. */
 export async function makeDemoImage(
   directory: string,
-  options: { small?: boolean; signal?: AbortSignal } = {},
+  options: DemoImageOptions = {},
 ): Promise<DemoImage> {
   const real = await realLayers(options);
-  return writeImage(directory, [...real, changeLayer(real)], options.signal);
+  const changes = changeLayer(real, options.forPeers ?? false);
+  return writeImage(directory, [...real, changes], options.signal);
 }
 
 /** Writes `layers` as an OCI layout with gzip layers. */
