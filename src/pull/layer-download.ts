@@ -44,6 +44,7 @@ const damaged: ReadonlySet<string> = new Set([
   'ERR_TRAILING_GARBAGE',
   'ERR_INVALID_TAR',
   'ERR_INVALID_ENTRY',
+  'ERR_LIMIT_EXCEEDED', // a changed byte may ask for a window, or a size, beyond all bounds
 ]);
 
 /** Whether an error says that the bytes of a blob may not be the right ones. */

@@ -54,13 +54,13 @@ interface Host extends RegistryHost {
   authorizer: Authorizer;
 }
 
-/** What is asked for, and for messages what it is. */
+/** What is asked for. */
 interface Question {
   method: 'GET' | 'HEAD';
-  /** Below the repository, `manifests/latest`. */
-  path: string;
+  kind: 'manifests' | 'blobs';
+  /** A tag or digest. */
+  reference: string;
   headers?: Record<string, string>;
-  capability: Capability;
   signal?: AbortSignal | undefined;
 }
 
@@ -71,6 +71,9 @@ export class RegistryClient {
   readonly #hosts: readonly Host[];
   readonly #transport: Transport;
   readonly #plainTls: TlsOptions;
+  /** By tag or digest: the hosts that have answered, and of them those that are not asked any more. */
+  readonly #answered = new Map<string, Set<Host>>();
+  readonly #avoided = new Map<string, Set<Host>>();
 
   private constructor(
     name: ImageName,
@@ -117,34 +120,37 @@ export class RegistryClient {
     reference: string,
     signal?: AbortSignal,
   ): Promise<{ digest: string; mediaType: string; size: number } | undefined> {
-    return this.#askHosts({
+    const question = {
       method: 'HEAD',
-      path: `manifests/${reference}`,
+      kind: 'manifests',
+      reference,
       headers: { accept: acceptManifests },
-      capability: isDigest(reference) ? 'pull' : 'resolve',
       signal,
-    }).then(
-      (answer) => {
-        answer.body.discard();
-        const digest = headerOf(answer, 'docker-content-digest');
-        const size = Number(headerOf(answer, 'content-length') ?? Number.NaN);
-        const mediaType = mediaTypeOf(answer);
-        if (digest === undefined || mediaType === undefined || !Number.isSafeInteger(size)) {
-          return undefined;
-        }
-        const wanted = isDigest(reference) ? reference : undefined;
-        checkContentDigest(answer, wanted);
-        // A header of another algorithm proves nothing about what was asked for.
-        return { digest: wanted ?? digest, mediaType, size };
-      },
-      (error: unknown) => {
-        // Some registries know no HEAD.
-        if (error instanceof UnpackError && error.cause === methodNotAllowed) {
-          return undefined;
-        }
-        throw error;
-      },
-    );
+    } as const;
+    const ask = () =>
+      this.#askHosts(question).then(
+        (answer) => {
+          answer.body.discard();
+          const digest = headerOf(answer, 'docker-content-digest');
+          const size = Number(headerOf(answer, 'content-length') ?? Number.NaN);
+          const mediaType = mediaTypeOf(answer);
+          if (digest === undefined || mediaType === undefined || !Number.isSafeInteger(size)) {
+            return undefined;
+          }
+          const wanted = isDigest(reference) ? reference : undefined;
+          checkContentDigest(answer, wanted);
+          // A header of another algorithm proves nothing about what was asked for.
+          return { digest: wanted ?? digest, mediaType, size };
+        },
+        (error: unknown) => {
+          // Some registries know no HEAD.
+          if (error instanceof UnpackError && error.cause === methodNotAllowed) {
+            return undefined;
+          }
+          throw error;
+        },
+      );
+    return this.askInTurn(reference, ask);
   }
 
   /**
@@ -157,12 +163,12 @@ export class RegistryClient {
     digestOf: (bytes: Buffer, like?: string) => string,
     signal?: AbortSignal,
   ): Promise<FetchedManifest> {
-    return withRetries(this.retry, signal, async () => {
+    const ask = async () => {
       const answer = await this.#askHosts({
         method: 'GET',
-        path: `manifests/${reference}`,
+        kind: 'manifests',
+        reference,
         headers: { accept: acceptManifests },
-        capability: isDigest(reference) ? 'pull' : 'resolve',
         signal,
       });
       const bytes = await this.#readDocument(answer, `manifest ${reference}`);
@@ -180,7 +186,8 @@ export class RegistryClient {
         }
       }
       return { digest, mediaType, bytes };
-    });
+    };
+    return this.askInTurn(reference, () => withRetries(this.retry, signal, ask));
   }
 
   /** A small blob; who asks checks its digest. @throws UnpackError `ERR_BLOB_NOT_FOUND`, `ERR_LIMIT_EXCEEDED` */
@@ -204,9 +211,9 @@ export class RegistryClient {
   ): Promise<Answer> {
     const answer = await this.#askHosts({
       method: 'GET',
-      path: `blobs/${digest}`,
+      kind: 'blobs',
+      reference: digest,
       headers: range === undefined ? {} : { range: `bytes=${range.from}-${range.to ?? ''}` },
-      capability: 'pull',
       signal,
     });
     try {
@@ -232,20 +239,62 @@ export class RegistryClient {
     );
   }
 
+  /**
+   * Does `work`, which asks for a tag or digest and looks at what comes; again without the host that has answered as long as
+   * that is not what was asked for and another one comes after it.
+   */
+  async askInTurn<T>(reference: string, work: () => Promise<T>): Promise<T> {
+    let wrong: UnpackError | undefined;
+    for (;;) {
+      try {
+        return await work();
+      } catch (caught) {
+        const error = UnpackError.from(caught);
+        const isWrong = error.code === 'ERR_DIGEST_MISMATCH' || error.code === 'ERR_SIZE_MISMATCH';
+        if (!isWrong || !this.avoid(reference)) {
+          // That the others cannot help says less than what was wrong.
+          throw error.code === 'ERR_ABORTED' ? error : (wrong ?? error);
+        }
+        wrong ??= error;
+      }
+    }
+  }
+
+  /**
+   * What has come for a tag or digest was wrong: the first of the hosts that have answered is not asked for it any more. False
+   * where none comes after it.
+   */
+  avoid(reference: string): boolean {
+    const able = this.#able(reference);
+    const wrong = able.find((host) => this.#answered.get(reference)?.has(host));
+    if (wrong === undefined || wrong === able.at(-1)) {
+      return false;
+    }
+    addTo(this.#avoided, reference, wrong);
+    return true;
+  }
+
   async close(): Promise<void> {
     await this.#transport.close();
   }
 
+  /** The hosts to ask for a tag or digest, in order. */
+  #able(reference: string): Host[] {
+    const capability = capabilityFor(reference);
+    const avoided = this.#avoided.get(reference);
+    return this.#hosts.filter(
+      (host) => host.capabilities.includes(capability) && !avoided?.has(host),
+    );
+  }
+
   /** Asks each host that can tell; the first that answers well. What the last one says counts. */
   async #askHosts(question: Question): Promise<Answer> {
-    const able = this.#hosts.filter(({ capabilities }) =>
-      capabilities.includes(question.capability),
-    );
+    const able = this.#able(question.reference);
     const last = able.at(-1);
     if (last === undefined) {
       throw new UnpackError(
         'ERR_INVALID_HOSTS',
-        `${this.name.domain}: no host has the capability "${question.capability}"`,
+        `${this.name.domain}: no host has the capability "${capabilityFor(question.reference)}"`,
       );
     }
     for (const host of able.slice(0, -1)) {
@@ -262,13 +311,13 @@ export class RegistryClient {
   }
 
   async #askHost(host: Host, question: Question, policy: RetryPolicy): Promise<Answer> {
-    const { method, path, headers, signal } = question;
-    const url = new URL(`${host.base}/${this.name.path}/${path}`);
+    const { method, kind, reference, headers, signal } = question;
+    const url = new URL(`${host.base}/${this.name.path}/${kind}/${reference}`);
     if (host.namespace !== undefined) {
       url.searchParams.set('ns', host.namespace);
     }
-    const absent = path.startsWith('manifests/') ? 'ERR_IMAGE_NOT_FOUND' : 'ERR_BLOB_NOT_FOUND';
-    const what = `${url.host}/${this.name.path}: ${path.replace('/', ' ')}`;
+    const absent = kind === 'manifests' ? 'ERR_IMAGE_NOT_FOUND' : 'ERR_BLOB_NOT_FOUND';
+    const what = `${url.host}/${this.name.path}: ${kind} ${reference}`;
     return withRetries(policy, signal, async () => {
       for (let tries = 0; ; tries++) {
         const authorization = await host.authorizer.header(signal);
@@ -283,7 +332,9 @@ export class RegistryClient {
           }
           throw denied(what, 401, authorization === undefined ? 'asks for credentials' : '');
         }
-        return this.#judge(answer, what, absent);
+        const good = await this.#judge(answer, what, absent);
+        addTo(this.#answered, reference, host);
+        return good;
       }
     });
   }
@@ -340,6 +391,15 @@ export class RegistryClient {
     }
     return bytes;
   }
+}
+
+/** What a host must have, to be asked for a tag or digest. */
+function capabilityFor(reference: string): Capability {
+  return isDigest(reference) ? 'pull' : 'resolve';
+}
+
+function addTo<Key, Value>(sets: Map<Key, Set<Value>>, key: Key, value: Value): void {
+  sets.set(key, (sets.get(key) ?? new Set()).add(value));
 }
 
 const methodNotAllowed = Symbol('method not allowed');

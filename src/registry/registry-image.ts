@@ -68,11 +68,15 @@ export class RegistryImage implements ImageDocuments {
   }
 
   async #read(descriptor: Descriptor): Promise<Buffer> {
-    const { digest, size, mediaType } = descriptor;
+    const { digest } = descriptor;
     const known = await this.#known(descriptor);
     if (known !== undefined) {
       return known;
     }
+    return this.#client.askInTurn(digest, () => this.#fetch(descriptor));
+  }
+
+  async #fetch({ digest, size, mediaType }: Descriptor): Promise<Buffer> {
     const kind = mediaKind(mediaType);
     const isManifest = kind === 'index' || kind === 'manifest' || kind === 'schema1';
     const bytes = isManifest

@@ -136,8 +136,11 @@ class ImagePull {
   readonly #buffers: Buffer[] = [];
   /** Blobs that this call downloads or has downloaded. */
   readonly #downloads = new Map<string, Promise<void>>();
-  /** Of them, those that go on with what an earlier call had downloaded. */
-  #resumed = new Set<string>();
+  /** Blobs that have had a download in this call; of them, those that go on with what an earlier call had downloaded. */
+  readonly #begun = new Set<string>();
+  readonly #resumed = new Set<string>();
+  /** Of which wrong bytes have come. */
+  readonly #damaged = new Set<string>();
   #written = new Map<string, Descriptor>();
   readonly #network = { bytes: 0, resumed: 0 };
   /** Of one big layer. */
@@ -235,21 +238,40 @@ class ImagePull {
     return new Map(all.map(({ descriptor }) => [descriptor.digest, descriptor]));
   }
 
-  /** Once more from the first byte where what an earlier call had left may have been what a power loss left of it. */
+  /** Again as long as wrong bytes may have come from what an earlier call had left, or from a mirror. */
   async #writeSafely(lease: string): Promise<StoreLayerResult[]> {
-    try {
-      return await this.#write(lease);
-    } catch (error) {
-      if (this.#resumed.size === 0 || !isDamage(error) || this.#options.signal?.aborted) {
-        throw error;
+    let wrong: unknown;
+    for (;;) {
+      try {
+        return await this.#write(lease);
+      } catch (error) {
+        const isWrong = isDamage(error);
+        const again = isWrong && !this.#options.signal?.aborted && (await this.#dropWrong());
+        if (!again) {
+          throw isWrong ? error : (wrong ?? error);
+        }
+        // That nobody else can help says less than what a mirror has done.
+        wrong = again === 'elsewhere' ? error : undefined;
+        this.#downloads.clear();
       }
-      for (const digest of this.#resumed) {
-        await this.#context.content.abort(refOf(digest)).catch(() => false);
-      }
-      this.#resumed = new Set();
-      this.#downloads.clear();
-      return this.#write(lease);
     }
+  }
+
+  /** Sees to it that what was wrong comes once more, from its first byte; undefined where there is nowhere else. */
+  async #dropWrong(): Promise<'anew' | 'elsewhere' | undefined> {
+    // A power loss may leave such.
+    const resumed = [...this.#resumed];
+    for (const digest of resumed) {
+      await this.#context.content.abort(refOf(digest)).catch(() => false);
+    }
+    const others = [...this.#damaged].filter((digest) => !this.#resumed.has(digest));
+    const avoided = others.filter((digest) => this.#client.avoid(digest));
+    this.#resumed.clear();
+    this.#damaged.clear();
+    if (avoided.length > 0) {
+      return 'elsewhere';
+    }
+    return resumed.length > 0 ? 'anew' : undefined;
   }
 
   /** Downloads and unpacks at once; when one fails, all stop. */
@@ -346,9 +368,10 @@ class ImagePull {
     if (writer === undefined) {
       return 'busy';
     }
-    if (writer.offset > 0) {
+    if (writer.offset > 0 && !this.#begun.has(digest)) {
       this.#resumed.add(digest);
     }
+    this.#begun.add(digest);
     this.#tracker.watch(digest, () => writer.offset);
     const { parallelRanges, foreignUrls: foreign } = this.#options;
     const ranges = parallelRanges ?? (size < bigBlob ? 1 : this.#bigRanges);
@@ -369,9 +392,17 @@ class ImagePull {
       feed: (job) => {
         const [slots, buffers] = [this.#slots, this.#buffers];
         const download = { descriptor, writer, read, buffers, slots, signal, lease };
-        const done = downloadLayer(download, job).then(() => {
-          this.#written.set(digest, descriptor);
-        });
+        const done = downloadLayer(download, job).then(
+          () => {
+            this.#written.set(digest, descriptor);
+          },
+          (error) => {
+            if (isDamage(error)) {
+              this.#damaged.add(digest);
+            }
+            throw error;
+          },
+        );
         this.#downloads.set(digest, done);
         return done;
       },
