@@ -1,13 +1,14 @@
 // Descriptors: what points at a blob (image-spec descriptor.md).
 
-import { isDigest } from './digest.js';
+import { UnpackError } from '../errors.js';
+import { isDigest, isForeignDigest } from './digest.js';
 import type { JsonReader } from './json-reader.js';
 import { type Platform, readPlatform } from './platform.js';
 
 /** A pointer to a blob. */
 export interface Descriptor {
   mediaType: string;
-  /** `sha256:…` or `sha512:…`, well formed. */
+  /** `sha256:…` or `sha512:…`, well formed; in an index also of another algorithm ({@link requireKnownDigest}). */
   digest: string;
   /** Bytes; a safe integer. */
   size: number;
@@ -21,14 +22,32 @@ export interface Descriptor {
 
 /** Reads and checks a descriptor. */
 export function readDescriptor(json: JsonReader): Descriptor {
+  return read(json, isDigest);
+}
+
+/** Reads a descriptor of an index: one that cannot be used here must not keep the others from being used. */
+export function readIndexEntry(json: JsonReader): Descriptor {
+  return read(json, (digest) => isDigest(digest) || isForeignDigest(digest));
+}
+
+/** @throws UnpackError `ERR_INVALID_IMAGE` for a digest of an algorithm that is not known here */
+export function requireKnownDigest({ digest }: Descriptor): void {
+  if (!isDigest(digest)) {
+    throw new UnpackError('ERR_INVALID_IMAGE', `${digest}: ${notKnown}`);
+  }
+}
+
+const notKnown = 'is not a sha256 or sha512 digest';
+
+function read(json: JsonReader, isAllowed: (digest: string) => boolean): Descriptor {
   const mediaType = json.string('mediaType');
   // RFC 6838 section 4.2; a loose form, which keeps control characters out of messages.
   if (!/^[!-~]+\/[!-~]+$/.test(mediaType)) {
     json.fail('mediaType', 'is not a media type');
   }
   const digest = json.string('digest');
-  if (!isDigest(digest)) {
-    json.fail('digest', `${JSON.stringify(digest)} is not a sha256 or sha512 digest`);
+  if (!isAllowed(digest)) {
+    json.fail('digest', `${JSON.stringify(digest)} ${notKnown}`);
   }
   const descriptor: Descriptor = { mediaType, digest, size: json.size('size') };
   const annotations = json.optionalStringMap('annotations');

@@ -29,6 +29,12 @@ export function isDigest(text: string): boolean {
   return parseDigest(text) !== undefined;
 }
 
+/** True for what the image-spec allows as a digest (descriptor.md, "Digests"), of an algorithm that is not supported here. */
+export function isForeignDigest(text: string): boolean {
+  const [, algorithm = ''] = /^([a-z0-9]+(?:[+._-][a-z0-9]+)*):[A-Za-z0-9=_-]+$/.exec(text) ?? [];
+  return algorithm !== '' && !Object.hasOwn(hexLengths, algorithm);
+}
+
 /** The digest of some bytes (of a string: its UTF-8), as `algorithm:hex`. */
 export function digestOf(data: Uint8Array | string, algorithm: DigestAlgorithm = 'sha256'): string {
   return `${algorithm}:${createHash(algorithm).update(data).digest('hex')}`;

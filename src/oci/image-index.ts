@@ -1,6 +1,6 @@
 // Image indexes and Docker manifest lists (image-spec image-index.md).
 
-import { type Descriptor, readDescriptor } from './descriptor.js';
+import { type Descriptor, readIndexEntry } from './descriptor.js';
 import { parseJson } from './json-reader.js';
 import { checkDocument } from './manifest.js';
 
@@ -30,7 +30,7 @@ export function parseIndex(bytes: Uint8Array, blob: string, mediaType?: string):
   }
   const index: ImageIndex = {
     schemaVersion: 2,
-    manifests: json.objects('manifests').map(readDescriptor),
+    manifests: json.objects('manifests').map(readIndexEntry),
   };
   const type = mediaType ?? json.optionalString('mediaType');
   if (type !== undefined && type !== '') {

@@ -2,7 +2,7 @@
 
 export { chainID, chainIDs } from './chain-id.js';
 export { type HistoryStep, type ImageConfig, parseConfig } from './config.js';
-export { type Descriptor, readDescriptor } from './descriptor.js';
+export { type Descriptor, readDescriptor, requireKnownDigest } from './descriptor.js';
 export {
   type Digest,
   type DigestAlgorithm,

@@ -6,6 +6,7 @@ import {
   type Descriptor,
   formatPlatform,
   hostPlatform,
+  isDigest,
   mediaKind,
   normalizePlatform,
   type Platform,
@@ -13,6 +14,7 @@ import {
   parseIndex,
   parseManifest,
   platformRank,
+  requireKnownDigest,
   schema1Error,
 } from '../oci/index.js';
 import type { ImageDocuments } from './source.js';
@@ -40,6 +42,7 @@ export async function chooseManifest(
   root: Descriptor,
   wanted: Platform | undefined,
 ): Promise<ManifestChoice> {
+  requireKnownDigest(root);
   const kind = mediaKind(root.mediaType);
   if (kind === 'manifest') {
     return { manifest: root, consulted: [] };
@@ -67,6 +70,7 @@ class IndexSearch {
   readonly #available = new Set<string>();
   readonly #visited = new Set<string>();
   #best: Candidate | undefined;
+  #unknown: Descriptor | undefined;
   #count = 0;
   #unlisted = 0;
   /** What kept a manifest without a platform from being looked at; told only when nothing else fits. */
@@ -109,7 +113,9 @@ class IndexSearch {
     for (const descriptor of manifests) {
       const platform = descriptor.platform ?? inherited;
       const kind = mediaKind(descriptor.mediaType);
-      if (kind === 'index') {
+      if (!isDigest(descriptor.digest)) {
+        this.#passUnknown(descriptor, platform);
+      } else if (kind === 'index') {
         if (platform === undefined || this.#rank(platform) !== undefined) {
           await this.descend(descriptor, platform, [...above, index.digest]);
         } else {
@@ -128,6 +134,9 @@ class IndexSearch {
       const { descriptor, platform } = this.#best;
       return { ...descriptor, platform };
     }
+    if (this.#unknown !== undefined) {
+      requireKnownDigest(this.#unknown);
+    }
     if (this.#available.size === 0 && this.#passedOver !== undefined) {
       throw this.#passedOver;
     }
@@ -137,6 +146,14 @@ class IndexSearch {
       'ERR_PLATFORM_NOT_FOUND',
       `${this.#source.reference}: has no image for ${formatPlatform(this.#platform)}; it has ${list}`,
     );
+  }
+
+  /** Of an algorithm that is not known here: told when it is what was wanted and nothing else fits. */
+  #passUnknown(descriptor: Descriptor, platform: Platform | undefined): void {
+    const fits = platform === undefined || this.#rank(platform) !== undefined;
+    if (fits && !isAttestation(descriptor)) {
+      this.#unknown ??= descriptor;
+    }
   }
 
   async #consider(descriptor: Descriptor, listed: Platform | undefined): Promise<void> {

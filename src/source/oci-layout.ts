@@ -5,6 +5,7 @@ import {
   type Descriptor,
   digestOf,
   formatPlatform,
+  isDigest,
   mediaKind,
   mediaTypes,
   normalizeImageName,
@@ -71,7 +72,9 @@ export class OciLayoutSource implements ImageSource {
     const matching = matchingEntries(entries, selector, where);
     // Signatures and attestations lie beside images; only by name or place are they meant.
     const images = selector === undefined ? matching.filter(isImageEntry) : matching;
-    const fitting = distinct(images.length > 0 ? images : matching);
+    const all = distinct(images.length > 0 ? images : matching);
+    const known = all.filter(({ descriptor }) => isDigest(descriptor.digest));
+    const fitting = areOneImagesPlatforms(all) || known.length === 0 ? all : known;
     const [first] = fitting;
     if (first !== undefined && fitting.length === 1) {
       return first.descriptor;

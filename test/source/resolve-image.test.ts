@@ -259,6 +259,48 @@ describe('an index', () => {
     expect((await resolve(index(3), wanted)).image.platform).toBe(platform);
   });
 
+  describe('with digests of another algorithm', () => {
+    const blake3 = `blake3:${'a'.repeat(64)}`;
+    const foreign = (digest = blake3): LayoutOptions => ({
+      images: [
+        image('linux/arm64', { descriptor: (it) => ({ ...it, digest }) }),
+        image('linux/amd64'),
+      ],
+    });
+
+    it.each([0, 1, 2])('in %i indexes: what can be used is used', async (nesting) => {
+      const { image: found } = await resolve({ ...foreign(), nesting }, 'linux/amd64');
+      expect(found.platform).toBe('linux/amd64');
+      await expectError(
+        resolve({ ...foreign(), nesting }, 'linux/arm64'),
+        'ERR_INVALID_IMAGE',
+        `${blake3}: is not a sha256 or sha512 digest`,
+      );
+      await expectError(
+        resolve({ ...foreign(), nesting }, 'linux/s390x'),
+        'ERR_PLATFORM_NOT_FOUND',
+      );
+    });
+
+    it('beside the same image by a digest that is known: that one', async () => {
+      const { images } = foreign();
+      const same = images.map((one) => ({ ...one, platform: 'linux/amd64', listPlatform: false }));
+      expect((await resolve({ images: same })).image.platform).toBe('linux/amd64');
+    });
+
+    it('alone: says what is wrong', async () => {
+      const images = foreign().images.slice(0, 1);
+      await expectError(resolve({ images }), 'ERR_INVALID_IMAGE', blake3);
+    });
+
+    it.each(['sha256:abc', 'blake3:../../x', 'blake3', ':x', 'a:b:c'])(
+      'not where it is none: %s',
+      async (digest) => {
+        await expectError(resolve(foreign(digest), 'linux/amd64'), 'ERR_INVALID_IMAGE', 'digest');
+      },
+    );
+  });
+
   it('without the wanted platform lists what there is', async () => {
     await expectError(
       resolve(index(), 'linux/s390x'),
