@@ -274,6 +274,12 @@ export class RegistryClient {
     return true;
   }
 
+  /** The hosts that something has come from that was wrong, and came from the next one. */
+  get avoided(): string[] {
+    const all = [...this.#avoided.values()].flatMap((hosts) => [...hosts]);
+    return [...new Set(all.map(({ base }) => new URL(base).host))];
+  }
+
   async close(): Promise<void> {
     await this.#transport.close();
   }

@@ -59,6 +59,8 @@ export interface PullOptions extends Omit<StoreUnpackOptions, 'onProgress'>, Cli
 export interface PullReport extends StoreReport {
   /** What went over the network for the layers: bytes, also those that came twice; broken downloads gone on with. */
   network: { bytes: number; resumed: number };
+  /** Mirrors that answered with something else than they were asked for: it came from the next host. `HOST[:PORT]`. */
+  wrongHosts: string[];
   /** Blobs of layers that were removed, by `keepBlobs: false`. */
   blobsDropped: number;
 }
@@ -209,7 +211,7 @@ class ImagePull {
         bytesWritten: written.reduce((sum, { size }) => sum + size, 0),
       },
     });
-    return { ...report, network: { ...this.#network } };
+    return { ...report, network: { ...this.#network }, wrongHosts: this.#client.avoided };
   }
 
   /** Removes the blobs of layers that nothing else holds; their snapshots are on the disk first. @returns how many */

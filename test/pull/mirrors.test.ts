@@ -36,15 +36,9 @@ const table: Row[] = [
   ],
   ['the length of blobs', ({ isBlob }) => (isBlob ? { lengthen: 7 } : undefined), {}],
   ['manifests', ({ isBlob }) => (isBlob ? undefined : { flip: 20 }), {}],
-  ['everything', () => ({ flip: 5 }), {}],
   [
     'Docker-Content-Digest',
     () => ({ replace: { 'docker-content-digest': `sha256:${'0'.repeat(64)}` } }),
-    {},
-  ],
-  [
-    'blobs, and breaks off',
-    ({ isBlob, count }) => (isBlob ? { flip: 5, ...(count === 0 && { cutAfter: 90 }) } : undefined),
     {},
   ],
 ];
@@ -68,7 +62,7 @@ describe.skipIf(cannot !== undefined)(`mirrors${cannot ? ` (skipped: ${cannot})`
     mirror.decide = decide;
     await withStore(async (store) => {
       const report = await store.pull(reference, { ...options, ...more });
-      expect(mirror.seen.length).toBeGreaterThan(0);
+      expect(report.wrongHosts).toEqual([mirror.host]);
       expect(fixture.proxy.seen.length).toBeGreaterThan(0);
       await expectWhole(store);
       if (more.unpack === undefined) {

@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import { UnpackError } from '../../errors.js';
 import type { PullOptions, PullReport, Store } from '../../index.js';
-import { formatBytes, formatDuration, plural } from '../../text.js';
+import { formatBytes, formatDuration, plural, printable } from '../../text.js';
 import { addUnpackOptions, parseCount } from '../arguments.js';
 import { PlainPullView, PullEvents, PullView } from '../pull-view.js';
 import type { RunContext } from '../run-context.js';
@@ -173,6 +173,10 @@ function pullLines(context: RunContext, report: PullReport): string[] {
     lines.push(
       `${formatBytes(bytes)} received in ${formatDuration(report.milliseconds)} (${speed})${again}`,
     );
+  }
+  for (const host of report.wrongHosts) {
+    const warning = `warning: ${printable(host)} answered with other bytes than it was asked for; the next host had the right ones`;
+    lines.push(context.style.yellow(warning));
   }
   if (report.blobsDropped > 0) {
     const blobs = plural(report.blobsDropped, 'blob');
