@@ -116,6 +116,10 @@ Result<std::shared_ptr<MetadataEnvironment>> MetadataEnvironment::open(
   if (!opened.ok() && options.read_only) {
     const int why = opened.error().error_number;
     if (why == EACCES || why == EPERM || why == EROFS) opened = open_new(directory, options);
+    if (!opened.ok() && opened.error().error_number == EACCES) {
+      // Without it a writer would not know what is being read, and would write over it.
+      opened.error().detail = "reading needs the right to write lock.mdb";
+    }
   }
   if (!opened.ok()) return std::move(opened).error();
   if (const auto id = id_of(directory)) {
