@@ -2,7 +2,9 @@
 
 import { run } from './program.js';
 
-for (const stream of [process.stdout, process.stderr]) {
+const streams = [process.stdout, process.stderr];
+
+for (const stream of streams) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     // A reader that has seen enough (`| head`) is no failure; a full disk behind stdout is.
     if (error.code !== 'EPIPE') {
@@ -18,6 +20,10 @@ for (const stream of [process.stdout, process.stderr]) {
 run(process.argv.slice(2)).then((code) => {
   process.exitCode ||= code;
   // Node would free what it has made piece by piece, which takes as long as a list does. Not at once: what the streams
-  // above have to tell comes first.
-  setImmediate(() => process.exit());
+  // have to tell comes first; and not where a pipe has not taken all yet: Node waits for that.
+  setImmediate(() => {
+    if (streams.every(({ writableLength }) => writableLength === 0)) {
+      process.exit();
+    }
+  });
 });
