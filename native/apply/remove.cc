@@ -38,6 +38,7 @@ class Remover {
     DirStream stream;  // closed (not valid) where too many are open
     std::string name;  // in the level above; empty at the top
     ino_t inode = 0;
+    bool look_again = false;  // a directory in it was removed meanwhile
   };
 
   Status enter(UniqueFd fd, std::string name = {}) {
@@ -49,7 +50,7 @@ class Remover {
                          "something is mounted there: umount it first");
     }
     OCIUNPACK_ASSIGN(DirStream stream, DirStream::open(std::move(fd), path_, name));
-    levels_.push_back({std::move(stream), std::move(name), status.st_ino});
+    levels_.push_back({std::move(stream), std::move(name), status.st_ino, false});
     if (levels_.size() > kMaxOpen) levels_[levels_.size() - kMaxOpen - 1].stream.reset();
     return {};
   }
@@ -60,6 +61,10 @@ class Remover {
     const int fd = level.stream.fd();
     for (;;) {
       OCIUNPACK_ASSIGN(const dirent* entry, level.stream.next(path_));
+      if (entry == nullptr && std::exchange(level.look_again, false)) {
+        level.stream.rewind();
+        continue;
+      }
       if (entry == nullptr) return leave();
       const std::string name = entry->d_name;
       if (entry->d_type != DT_DIR && unlink_in(fd, name, 0)) continue;
@@ -100,8 +105,9 @@ class Remover {
     if (!unlink_in(above.stream.fd(), left.name, AT_REMOVEDIR)) {
       return system_error(errno, "unlinkat", path_, left.name);
     }
-    // Entries may be skipped by a stream whose directory changes: look again.
-    above.stream.rewind();
+    // Entries may be skipped by a stream whose directory changes: once more, when it is at its end
+    // (after each directory, thousands of them would cost a reading of thousands of names each).
+    above.look_again = true;
     return {};
   }
 
