@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "addon/args.h"
@@ -122,9 +121,10 @@ Napi::Value audit_function(const Napi::CallbackInfo& info) {
 
   auto control = std::make_shared<AuditControl>();
   Settler<AuditResult> settler(env, [control] { control->cancelled = true; });
-  std::thread([settler, control, options = std::move(options)]() mutable {
-    settler.settle(audit_tree(options, control.get()), result_to_js);
-  }).detach();
+  settle_apart<AuditResult>(
+      settler,
+      [control, options = std::move(options)] { return audit_tree(options, control.get()); },
+      result_to_js);
 
   auto job = Napi::Object::New(env);
   job.Set("done", settler.promise());

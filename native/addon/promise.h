@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -44,14 +45,26 @@ class Settler {
   std::shared_ptr<Environment::Work> work_;
 };
 
-// Runs `work` (which may block) on a thread of its own and settles a promise with what it returns.
+// Runs `work` (which may block) on a thread of its own, and settles with what it returns; with an
+// error where no thread can be had: an exception must not reach the engine's frames.
+template <typename T>
+void settle_apart(Settler<T> settler, std::function<Result<T>()> work,
+                  std::function<Napi::Value(Napi::Env, T&)> convert) {
+  try {
+    std::thread([settler, work = std::move(work), convert]() mutable {
+      settler.settle(work(), std::move(convert));
+    }).detach();
+  } catch (const std::system_error& error) {
+    settler.settle(system_error(error.code().value(), "pthread_create", {}), std::move(convert));
+  }
+}
+
+// The same with a promise that nobody cancels.
 template <typename T>
 Napi::Promise run_apart(Napi::Env env, std::function<Result<T>()> work,
                         std::function<Napi::Value(Napi::Env, T&)> convert) {
   Settler<T> settler(env, [] {});
-  std::thread([settler, work = std::move(work), convert = std::move(convert)]() mutable {
-    settler.settle(work(), std::move(convert));
-  }).detach();
+  settle_apart<T>(settler, std::move(work), std::move(convert));
   return settler.promise();
 }
 

@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "addon/args.h"
@@ -38,10 +37,12 @@ Napi::Value copy_tree_function(const Napi::CallbackInfo& info) {
   if (!fields.ok()) return info.Env().Undefined();
   auto cancelled = std::make_shared<std::atomic<bool>>(false);
   Settler<CopyCounts> settler(info.Env(), [cancelled] { *cancelled = true; });
-  std::thread([settler, cancelled, from, to, threads]() mutable {
-    settler.settle(copy_tree(from, to, static_cast<unsigned>(threads), cancelled.get()),
-                   counts_to_js);
-  }).detach();
+  settle_apart<CopyCounts>(
+      settler,
+      [cancelled, from, to, threads] {
+        return copy_tree(from, to, static_cast<unsigned>(threads), cancelled.get());
+      },
+      counts_to_js);
   return settler.promise();
 }
 

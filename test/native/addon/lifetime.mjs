@@ -2,12 +2,13 @@
 // JSON; runs in the worker threads that it starts too.
 // @ts-nocheck: plain JavaScript, whose calls are checked by running them.
 
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { unpackImage } from '../../../dist/index.js';
+import { examineHost, unpackImage } from '../../../dist/index.js';
 
 const platform = 'linux/amd64';
 const script = fileURLToPath(import.meta.url);
@@ -60,6 +61,17 @@ const parts = {
   async exit(reference, scratch) {
     await started(reference, path.join(scratch, 'exit')).running;
     process.exit(7);
+  },
+
+  /** No more threads can be had, once there were some. */
+  async threads(_reference, scratch) {
+    await examineHost(scratch);
+    if (process.getuid() === 0) {
+      process.setuid(54_321); // the limit is not root's
+    }
+    execFileSync('prlimit', ['--nproc=1', '--pid', String(process.pid)]);
+    const message = await examineHost(scratch).catch((error) => error.message);
+    console.log(JSON.stringify({ message }));
   },
 
   /** The event loop is empty but for the unpack: it goes on to its end. */

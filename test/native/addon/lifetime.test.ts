@@ -108,6 +108,10 @@ describe('the end of an environment', () => {
   });
 });
 
+test('where no thread can be had, that is the error', async () => {
+  expect(ok(await run('threads'))).toEqual({ message: expect.stringContaining('EAGAIN') });
+});
+
 test('1,000 unpacks, some of which fail, leave no descriptor and no memory', async () => {
   const { samples } = ok(await run('many', small, '1000')) as {
     samples: { memory: number; descriptors: number }[];
