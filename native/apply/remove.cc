@@ -38,7 +38,7 @@ class Remover {
     DirStream stream;  // closed (not valid) where too many are open
     std::string name;  // in the level above; empty at the top
     ino_t inode = 0;
-    bool look_again = false;  // a directory in it was removed meanwhile
+    bool removed = false;  // something, in this reading of its names
   };
 
   Status enter(UniqueFd fd, std::string name = {}) {
@@ -61,11 +61,16 @@ class Remover {
     const int fd = level.stream.fd();
     for (;;) {
       OCIUNPACK_ASSIGN(const dirent* entry, level.stream.next(path_));
-      if (entry == nullptr && std::exchange(level.look_again, false)) {
+      if (entry == nullptr && !level.removed) return leave();
+      if (entry == nullptr) {
+        // A reading may skip names where others go meanwhile (readdir(3p) leaves it open; NFS and
+        // FUSE do). Once at the end and not after each directory: thousands of them would cost a
+        // reading of thousands of names each.
+        level.removed = false;
         level.stream.rewind();
         continue;
       }
-      if (entry == nullptr) return leave();
+      level.removed = true;  // by what follows, or an error ends it all
       const std::string name = entry->d_name;
       if (entry->d_type != DT_DIR && unlink_in(fd, name, 0)) continue;
       if (entry->d_type != DT_DIR && errno != EISDIR && errno != EPERM) {
@@ -105,9 +110,6 @@ class Remover {
     if (!unlink_in(above.stream.fd(), left.name, AT_REMOVEDIR)) {
       return system_error(errno, "unlinkat", path_, left.name);
     }
-    // Entries may be skipped by a stream whose directory changes: once more, when it is at its end
-    // (after each directory, thousands of them would cost a reading of thousands of names each).
-    above.look_again = true;
     return {};
   }
 
