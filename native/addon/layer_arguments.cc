@@ -101,6 +101,7 @@ void read_limits(Fields fields, Limits* limits) {
   read_limit(fields, "maxPathDepth", &limits->max_path_depth);
   read_limit(fields, "maxPaxBytes", &limits->max_pax_bytes);
   read_limit(fields, "maxXattrBytes", &limits->max_xattr_bytes);
+  read_limit(fields, "maxGlobalXattrs", &limits->max_global_xattrs);
   read_limit(fields, "maxSparseEntries", &limits->max_sparse_entries);
 }
 

@@ -13,6 +13,7 @@ struct Limits {
   uint32_t max_path_depth = 4'096;          // components of one path
   uint64_t max_pax_bytes = 4 << 20;         // one pax header, one GNU long name (4 MiB)
   uint64_t max_xattr_bytes = 1 << 20;       // names and values of one entry's xattrs (1 MiB)
+  uint32_t max_global_xattrs = 64;          // xattrs of the pax global headers in force
   uint32_t max_sparse_entries = 1'000'000;  // map entries of one sparse file
 };
 

@@ -20,10 +20,6 @@ constexpr std::string_view kGnuVolume = "GNU.volume.";
 // Up to this many xattrs a search for an earlier one of the name is cheaper than sorting.
 constexpr size_t kFewXattrs = 32;
 
-// What a global header names is every entry's: many of them would make a few thousand entries cost
-// more time and memory than any layer is worth. Writers put none there.
-constexpr size_t kMostGlobalXattrs = 64;
-
 // A keyword in an error text: shortened, and printable.
 std::string shown(std::string_view keyword) {
   std::string text;
@@ -323,11 +319,12 @@ Status parse_pax(std::span<char> body, PaxKind kind, const Limits& limits, PaxFi
 
 Status PaxGlobals::apply(std::span<char> body, const Limits& limits) {
   OCIUNPACK_TRY(parse_pax(body, PaxKind::kGlobal, limits, &fields_));
-  if (fields_.xattrs.size() > kMostGlobalXattrs) {
+  // They are every entry's: a header full of them could ask for hours. Writers put none there.
+  if (fields_.xattrs.size() > limits.max_global_xattrs) {
     return input_error(Code::ERR_LIMIT_EXCEEDED, "pax header", {},
-                       "the global headers have " + std::to_string(fields_.xattrs.size()) +
-                           " xattrs, at most " + std::to_string(kMostGlobalXattrs) +
-                           " are allowed");
+                       "maxGlobalXattrs: the global headers have " +
+                           std::to_string(fields_.xattrs.size()) + " xattrs, at most " +
+                           std::to_string(limits.max_global_xattrs) + " are allowed");
   }
   empty_ = false;
   keep_only_live_bytes();

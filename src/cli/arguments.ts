@@ -86,6 +86,7 @@ const limitHelp: Record<keyof Limits, string> = {
   maxPathDepth: 'components of a path',
   maxPaxBytes: 'bytes of a pax header',
   maxXattrBytes: "bytes of an entry's xattrs",
+  maxGlobalXattrs: 'xattrs of the pax global headers',
   maxSparseEntries: 'pieces of a sparse file',
 };
 

@@ -82,6 +82,7 @@ export interface LayerOptions {
     maxPathDepth?: number;
     maxPaxBytes?: number;
     maxXattrBytes?: number;
+    maxGlobalXattrs?: number;
     maxSparseEntries?: number;
   };
 }

@@ -89,6 +89,8 @@ export interface Limits {
   maxPaxBytes?: number;
   /** Bytes of the names and values of one entry's xattrs. Default 1 MiB. */
   maxXattrBytes?: number;
+  /** Xattrs of the pax global headers in force, which are every entry's. Default 64. */
+  maxGlobalXattrs?: number;
   /** Map entries of one sparse file. Default 1,000,000. */
   maxSparseEntries?: number;
 }
@@ -102,6 +104,7 @@ export const limitDefaults = {
   maxPathDepth: 4_096,
   maxPaxBytes: 4 * 2 ** 20,
   maxXattrBytes: 2 ** 20,
+  maxGlobalXattrs: 64,
   maxSparseEntries: 1_000_000,
 } as const satisfies Required<Limits>;
 

@@ -112,6 +112,17 @@ limited(
   () => attributes(1_002),
 );
 
+const globals = (count: number): TarItem[] => [
+  { global: Array.from({ length: count }, (_, i) => [`SCHILY.xattr.user.${i}`, '1']) },
+  file('a'),
+];
+limited(
+  'xattrs of global headers',
+  { maxGlobalXattrs: 3 },
+  () => globals(3),
+  () => globals(4),
+);
+
 const pieces = (count: number, sparseForm: 'old-gnu' | '0.0' | '0.1' | '1.0'): TarItem[] => [
   {
     type: 'file',

@@ -279,13 +279,20 @@ TEST(pax_globals_hold_until_replaced) {
 
 // They would be every entry's: a tar of 4 MB could ask for hours.
 TEST(pax_global_xattrs_are_few) {
+  Limits limits;
   PaxGlobals globals;
-  for (int i = 0; i < 64; i++) {
+  for (uint32_t i = 0; i < limits.max_global_xattrs; i++) {
     std::string one = record("SCHILY.xattr.user." + std::to_string(i), "1");
-    REQUIRE_OK(globals.apply(one, {}));
+    REQUIRE_OK(globals.apply(one, limits));
   }
   std::string more = record("SCHILY.xattr.user.more", "1");
-  CHECK_ERROR(globals.apply(more, {}), ERR_LIMIT_EXCEEDED);
+  const Status refused = globals.apply(more, limits);
+  REQUIRE(!refused.ok());
+  CHECK_EQ(refused.error().code, Code::ERR_LIMIT_EXCEEDED);
+  CHECK(refused.error().message().find("maxGlobalXattrs") != std::string::npos);
+  more = record("SCHILY.xattr.user.more", "1");
+  limits.max_global_xattrs = 65;
+  CHECK_OK(globals.apply(more, limits));
 }
 
 }  // namespace
