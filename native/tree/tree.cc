@@ -51,7 +51,7 @@ size_t LayerTree::slot_of(NodeId parent, std::string_view name) const {
   const size_t mask = slots_.size() - 1;
   size_t slot = hash_name(parent, name) & mask;
   while (slots_[slot] != kNoNode) {
-    const Node& candidate = nodes_[slots_[slot]];
+    const Node& candidate = node(slots_[slot]);
     if (candidate.parent == parent && candidate.name == name) return slot;
     slot = (slot + 1) & mask;
   }
