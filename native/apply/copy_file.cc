@@ -2,7 +2,6 @@
 
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 
 #include "apply/set_mode.h"
 #include "base/sys.h"
+#include "base/xattrs.h"
 
 namespace ociunpack {
 namespace {
@@ -80,77 +80,27 @@ class ContentCopy {
   std::vector<uint8_t> buffer_;
 };
 
-// There is no lsetxattrat(2) before Linux 6.13: the magic link leads to the open directory itself,
-// and the last component is not followed.
-std::string magic_path(const CopyEnd& end) {
-  std::string path = "/proc/self/fd/" + std::to_string(end.directory);
-  return path.append("/").append(end.name);
-}
-
-// What names an attribute or reads it: -1 and ERANGE where `size` is too small.
-template <typename Call>
-Result<std::string> read_all(Call call, const char* name, const std::string& path) {
-  std::string bytes(512, '\0');
-  for (;;) {
-    const ssize_t length = call(bytes.data(), bytes.size());
-    if (length >= 0) {
-      bytes.resize(static_cast<size_t>(length));
-      return bytes;
-    }
-    if (errno != ERANGE) return system_error(errno, name, path);
-    const ssize_t needed = call(nullptr, 0);
-    if (needed < 0) return system_error(errno, name, path);
-    bytes.resize(static_cast<size_t>(needed) + 64);
-  }
-}
-
-// A label of this host's policy, which the kernel gives to the copy by its own rules.
-bool is_host_label(std::string_view name) { return name == "security.selinux"; }
+// Not a label of this host's policy, which the kernel gives to the copy by its own rules.
+bool is_copied(std::string_view name) { return name != "security.selinux"; }
 
 bool is_overlay_mark(std::string_view name) {
   return name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.");
 }
 
 Status copy_xattrs(const CopyEnd& from, const CopyEnd& to, bool overlay_marks) {
-  const std::string from_path = from.fd >= 0 ? "" : magic_path(from);
-  auto names = read_all(
-      [&](char* bytes, size_t size) {
-        return from.fd >= 0 ? ::flistxattr(from.fd, bytes, size)
-                            : ::llistxattr(from_path.c_str(), bytes, size);
-      },
-      "listxattr", from.path);
-  if (!names.ok()) {
-    if (names.error().error_number == ENOTSUP) return {};
-    return std::move(names).error();
-  }
-  const std::string& list = names.value();
-  if (list.empty()) return {};
-  const std::string to_path = to.fd >= 0 ? "" : magic_path(to);
-  for (size_t at = 0; at < list.size();) {
-    const char* name = list.c_str() + at;
-    at += std::string_view(name).size() + 1;
-    if (is_host_label(name) || (!overlay_marks && is_overlay_mark(name))) continue;
-    auto value = read_all(
-        [&](char* bytes, size_t size) {
-          return from.fd >= 0 ? ::fgetxattr(from.fd, name, bytes, size)
-                              : ::lgetxattr(from_path.c_str(), name, bytes, size);
-        },
-        "getxattr", from.path);
-    if (!value.ok()) {
-      value.error().detail = name;
-      return std::move(value).error();
-    }
-    const std::string& bytes = value.value();
-    const int result = to.fd >= 0
-                           ? sys::fsetxattr(to.fd, name, bytes.data(), bytes.size())
-                           : sys::lsetxattr(to_path.c_str(), name, bytes.data(), bytes.size());
-    if (result != 0) {
-      Error failed = system_error(errno, "setxattr", to.path, name);
-      if (failed.error_number == ENOTSUP) failed.code = Code::ERR_XATTR_UNSUPPORTED;
-      return failed;
-    }
-  }
-  return {};
+  const bool is_open = from.fd >= 0;
+  return for_each_xattr(
+      is_open ? from.fd : from.directory, is_open ? std::string_view() : from.name, from.path,
+      is_copied, [&](const char* name, std::string_view value) -> Status {
+        if (!overlay_marks && is_overlay_mark(name)) return {};
+        const int result = to.fd >= 0 ? sys::fsetxattr(to.fd, name, value.data(), value.size())
+                                      : sys::lsetxattr(magic_path(to.directory, to.name).c_str(),
+                                                       name, value.data(), value.size());
+        if (result == 0) return {};
+        Error failed = system_error(errno, "setxattr", to.path, name);
+        if (failed.error_number == ENOTSUP) failed.code = Code::ERR_XATTR_UNSUPPORTED;
+        return failed;
+      });
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "apply/name.h"
 #include "apply/posix_acl.h"
 #include "base/sys.h"
+#include "base/xattrs.h"
 
 namespace ociunpack {
 namespace {
@@ -37,10 +38,8 @@ int call_setxattr(const Subject& subject, const std::string& name, std::string_v
   if (subject.fd >= 0) {
     return sys::fsetxattr(subject.fd, name.c_str(), value.data(), value.size());
   }
-  // There is no lsetxattrat(2) before Linux 6.13, and symlinks, devices and fifos cannot be opened
-  // for it. The magic link leads to the open directory itself; the last component is not followed.
-  const std::string path = "/proc/self/fd/" + std::to_string(subject.directory.fd.get()) + "/" +
-                           std::string(subject.name);
+  // Symlinks, devices and fifos cannot be opened for it.
+  const std::string path = magic_path(subject.directory.fd.get(), subject.name);
   return sys::lsetxattr(path.c_str(), name.c_str(), value.data(), value.size());
 }
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,6 +13,7 @@
 #include "apply/root_dir.h"
 #include "base/dir_stream.h"
 #include "base/unique_fd.h"
+#include "base/xattrs.h"
 
 namespace ociunpack {
 namespace {
@@ -45,7 +45,7 @@ class Scan {
     OCIUNPACK_ASSIGN(const UniqueFd top, root_.open_directory(""));
     if (::fstat(top.get(), &status) != 0) return system_error(errno, "fstat", "");
     device_ = status.st_dev;
-    OCIUNPACK_TRY(fill(kRootNode, status, "/proc/self/fd/" + std::to_string(top.get()) + "/."));
+    OCIUNPACK_TRY(fill(kRootNode, status, top.get(), {}));
     tree_->node(kRootNode).implicit = false;
     std::vector<NodeId> directories{kRootNode};
     while (!directories.empty()) {
@@ -81,14 +81,14 @@ class Scan {
       const InodeId inode = tree_->new_inode(node_type(status.st_mode), child);
       if (known != linked_.end()) known->second = inode;
       tree_->place(child, inode);
-      OCIUNPACK_TRY(fill(child, status, "/proc/self/fd/" + std::to_string(number) + "/" + name));
+      OCIUNPACK_TRY(fill(child, status, number, name));
       if (S_ISLNK(status.st_mode)) OCIUNPACK_TRY(read_target(number, name, child));
       // What is mounted below is not ours to look into.
       if (S_ISDIR(status.st_mode) && status.st_dev == device_) directories->push_back(child);
     }
   }
 
-  Status fill(NodeId id, const struct stat& status, const std::string& host_path) {
+  Status fill(NodeId id, const struct stat& status, int fd, std::string_view name) {
     Inode& inode = tree_->inode_of(id);
     inode.mode = static_cast<uint16_t>(status.st_mode & 07777);
     inode.uid = status.st_uid;
@@ -97,7 +97,7 @@ class Scan {
     inode.size = S_ISREG(status.st_mode) ? static_cast<uint64_t>(status.st_size) : 0;
     inode.dev_major = major(status.st_rdev);
     inode.dev_minor = minor(status.st_rdev);
-    return read_xattrs(id, host_path);
+    return read_xattrs(id, fd, name);
   }
 
   Status read_target(int directory, const std::string& name, NodeId id) {
@@ -108,32 +108,16 @@ class Scan {
     return {};
   }
 
-  Status read_xattrs(NodeId id, const std::string& host_path) {
-    std::string names(65536, '\0');
-    const ssize_t length = ::llistxattr(host_path.c_str(), names.data(), names.size());
-    if (length < 0) {
-      if (errno == ENOTSUP) return {};
-      return system_error(errno, "llistxattr", tree_->path(id));
-    }
-    names.resize(static_cast<size_t>(length));
-    std::vector<std::string> values;
-    std::vector<std::string_view> keys;
-    for (size_t at = 0; at < names.size();) {
-      const std::string_view name(names.c_str() + at);
-      at += name.size() + 1;
-      std::string value(65536, '\0');
-      const ssize_t size = ::lgetxattr(host_path.c_str(), name.data(), value.data(), value.size());
-      if (size < 0) {
-        if (errno == ENODATA || errno == EPERM) continue;
-        return system_error(errno, "lgetxattr", tree_->path(id), std::string(name));
-      }
-      value.resize(static_cast<size_t>(size));
-      keys.push_back(name);
-      values.push_back(std::move(value));
-    }
-    std::vector<Xattr> xattrs;
-    for (size_t i = 0; i < keys.size(); ++i) xattrs.emplace_back(keys[i], values[i]);
-    tree_->inode_of(id).xattrs = tree_->keep_xattrs(xattrs);
+  Status read_xattrs(NodeId id, int fd, std::string_view name) {
+    std::vector<std::pair<std::string, std::string>> xattrs;
+    const auto wanted = [](std::string_view) { return true; };
+    const auto keep = [&xattrs](const char* xattr, std::string_view value) {
+      xattrs.emplace_back(xattr, value);
+      return Status();
+    };
+    OCIUNPACK_TRY(for_each_xattr(fd, name, tree_->path(id), wanted, keep));
+    const std::vector<Xattr> views(xattrs.begin(), xattrs.end());
+    tree_->inode_of(id).xattrs = tree_->keep_xattrs(views);
     return {};
   }
 

@@ -3,13 +3,13 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <string_view>
+
+#include "base/xattrs.h"
 
 namespace ociunpack {
 namespace {
@@ -53,30 +53,6 @@ bool counts(std::string_view name) {
          name == "system.posix_acl_default";
 }
 
-// xattr(7): most a list of names, and a value, can have.
-constexpr size_t kMostBytes = 65536;
-
-class XattrSource {
- public:
-  XattrSource(int fd, const char* name) : fd_(fd) {
-    // There is no llistxattrat(2) before Linux 6.13. The magic link leads to the open directory
-    // itself, and the last component is not followed.
-    if (*name != '\0') path_ = "/proc/self/fd/" + std::to_string(fd) + "/" + name;
-  }
-  ssize_t list(char* names, size_t size) const {
-    return path_.empty() ? ::flistxattr(fd_, names, size)
-                         : ::llistxattr(path_.c_str(), names, size);
-  }
-  ssize_t get(const char* name, char* value, size_t size) const {
-    return path_.empty() ? ::fgetxattr(fd_, name, value, size)
-                         : ::lgetxattr(path_.c_str(), name, value, size);
-  }
-
- private:
-  int fd_;
-  std::string path_;
-};
-
 }  // namespace
 
 int read_status(int fd, const char* name, DiskEntry* entry) {
@@ -111,24 +87,12 @@ int read_target(int directory, const char* name, EntryFacts* facts) {
 }
 
 int read_xattrs(int fd, const char* name, const Namespace& overlay, EntryFacts* facts) {
-  const XattrSource source(fd, name);
-  thread_local std::string names(kMostBytes, '\0');
-  const ssize_t length = source.list(names.data(), names.size());
-  if (length < 0) return errno == ENOTSUP ? 0 : errno;
-  if (length == 0) return 0;
-  std::string value;
-  for (size_t at = 0; at < static_cast<size_t>(length);) {
-    const char* xattr = names.c_str() + at;
-    at += std::strlen(xattr) + 1;
-    if (!counts(xattr)) continue;
-    value.resize(kMostBytes);
-    const ssize_t size = source.get(xattr, value.data(), value.size());
-    if (size < 0) {
-      if (errno == ENODATA) continue;  // taken away meanwhile
-      return errno;
-    }
-    facts->xattrs.emplace_back(xattr, value.substr(0, static_cast<size_t>(size)));
-  }
+  const Status read =
+      for_each_xattr(fd, name, {}, counts, [facts](const char* xattr, std::string_view value) {
+        facts->xattrs.emplace_back(xattr, value);
+        return Status();
+      });
+  if (!read.ok()) return read.error().error_number;
   std::sort(facts->xattrs.begin(), facts->xattrs.end());
   if (facts->type != FactType::kFile || facts->size != 0 || overlay.prefix.empty()) return 0;
   for (const auto& [xattr, unused] : facts->xattrs) {
