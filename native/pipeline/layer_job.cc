@@ -144,15 +144,15 @@ void LayerJob::run_settle(std::shared_ptr<Settling> settling) {
   }
 }
 
-// The first pass took a path for a directory where the lower layers have a symlink. The layer is
-// decoded once more, now with the lower layers known to the planner.
+// The first pass took a path for a directory (or for nothing, on the way to a hardlink's target)
+// where the lower layers have a symlink. The layer is decoded once more, now with the lower layers
+// known to the planner.
 void LayerJob::replan(std::shared_ptr<Settling> settling, std::shared_ptr<const TreeView> lower) {
   if (!can_replay()) {
     settling->on_settled(input_error(
         Code::ERR_UNSUPPORTED, "settle", "",
-        "a parent of some entry is a symlink in a lower layer, so the layer must be read twice, "
-        "which a stream cannot be: give it as a file or Buffer, or set symlinkParents to "
-        "'replace'"));
+        "the path of some entry, or of a hardlink's target, leads through a symlink of a lower "
+        "layer, so the layer must be read twice, which this stream cannot be"));
     return;
   }
   if (!options_.dry) {

@@ -32,8 +32,8 @@ struct FdSource {
   int64_t length = -1;
 };
 // Bytes that are pushed (LayerJob::push_source). `replay` is where the same bytes can be read again
-// if the layer has to be planned anew (a symlinked parent in a lower layer); without it such a
-// layer fails with ERR_UNSUPPORTED.
+// if the layer has to be planned anew (a symlink of a lower layer on the way to something); without
+// it such a layer fails with ERR_UNSUPPORTED.
 struct StreamSource {
   std::optional<PathSource> replay;
 };

@@ -1,5 +1,5 @@
 // The bytes of a stream, kept in a file for the case that the layer must be read twice: when a lower layer has a symlink
-// where this one has a directory that it does not name.
+// where this one has a directory that it does not name, or on the way to a hardlink's target.
 
 import { type FileHandle, open } from 'node:fs/promises';
 import path from 'node:path';

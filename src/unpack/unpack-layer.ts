@@ -103,10 +103,9 @@ async function unpackWatched(
     const below = trees.at(-1) ?? null;
     throwIfAborted(signal);
     await target.prepare();
+    // Under every policy: the targets of hardlinks lead through the lower layers' symlinks.
     const spool =
-      'chunks' in opened && below !== null && resolved.policies.symlinkParents === 'follow'
-        ? await Spool.create(target.spool)
-        : undefined;
+      'chunks' in opened && below !== null ? await Spool.create(target.spool) : undefined;
     const started = binding.startLayer({
       ...jobOptions(resolved),
       source: 'chunks' in opened ? { stream: true, replay: spool?.window } : opened.native,

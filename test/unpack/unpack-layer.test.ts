@@ -18,7 +18,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { type LayerSource, unpackLayer } from '../../src/index.js';
 import { chainID, digestOf } from '../../src/oci/index.js';
 import { withScratch } from '../support/scratch.js';
-import { dir, file, symlink, tar, whiteout } from '../support/tar-builder.js';
+import { dir, file, hardlink, symlink, tar, whiteout } from '../support/tar-builder.js';
 import { withTmpfs } from '../support/tmpfs.js';
 
 const root = process.getuid?.() === 0;
@@ -289,6 +289,38 @@ describe('parents', () => {
       expect((await readdir(scratch)).sort()).toEqual(['lower', 'lower.idx', 'upper']);
     });
   });
+
+  test.each(['follow', 'error', 'replace'] as const)(
+    "a stream's hardlinks lead through a symlink of a parent, symlinkParents %s",
+    async (symlinkParents) => {
+      await withScratch(async (scratch) => {
+        const lower = {
+          directory: path.join(scratch, 'lower'),
+          index: path.join(scratch, 'lower.idx'),
+        };
+        const base = tar([
+          dir('usr'),
+          dir('usr/lib'),
+          file('usr/lib/x', 'x'),
+          symlink('lib', 'usr/lib'),
+        ]);
+        await unpackLayer(base, lower.directory, { index: lower.index });
+        const upper = tar([hardlink('y', 'lib/x'), hardlink('z', 'lib/../lib/x')]);
+        const policies = { symlinkParents };
+        const expected = await unpackLayer(upper, path.join(scratch, 'read'), {
+          parents: [lower],
+          policies,
+        });
+        const streamed = path.join(scratch, 'streamed');
+        const stream = Readable.from(pieces(upper, 1000));
+        const report = await unpackLayer(stream, streamed, { parents: [lower], policies });
+        expect(report).toMatchObject({ replanned: true, counts: expected.counts });
+        for (const name of ['y', 'z', 'usr/lib/x']) {
+          expect(await readFile(path.join(streamed, name), 'utf8')).toBe('x');
+        }
+      });
+    },
+  );
 
   test('are not for flat, and must have a good index', async () => {
     await withScratch(async (scratch) => {
