@@ -14,6 +14,7 @@
 #include "addon/objects.h"
 #include "addon/promise.h"
 #include "addon/tree_functions.h"
+#include "apply/dir_cache.h"
 #include "apply/remove.h"
 #include "apply/scan_tree.h"
 #include "decode/decoder.h"
@@ -95,12 +96,6 @@ Napi::Value create_group(const Napi::CallbackInfo& info) {
   return wrap_group(info.Env(), std::move(group).value());
 }
 
-Result<UniqueFd> open_directory(const std::string& path) {
-  UniqueFd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid()) return system_error(errno, "open", path);
-  return fd;
-}
-
 Napi::Value load_tree(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!need_text(info, 2)) return env.Undefined();
@@ -108,10 +103,27 @@ Napi::Value load_tree(const Napi::CallbackInfo& info) {
   if (env.IsExceptionPending()) return env.Undefined();
   auto tree = load_index(info[0].As<Napi::String>().Utf8Value());
   if (!tree.ok()) return throw_error(env, tree.error());
-  auto directory = open_directory(info[1].As<Napi::String>().Utf8Value());
+  auto view = std::make_shared<TreeView>(std::move(tree).value(),
+                                         info[1].As<Napi::String>().Utf8Value(), std::move(below));
+  const auto directory = view->open_directory();  // whether it is there
   if (!directory.ok()) return throw_error(env, directory.error());
-  return wrap_tree(env, std::make_shared<TreeView>(std::move(tree).value(),
-                                                   std::move(directory).value(), std::move(below)));
+  return wrap_tree(env, std::move(view));
+}
+
+Napi::Value move_tree(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto tree = unwrap_tree(info[0]);
+  if (env.IsExceptionPending()) return env.Undefined();
+  if (tree == nullptr || !info[1].IsString()) {
+    Napi::TypeError::New(env, "moveTree: wants a tree and a path").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  tree->move_directory(info[1].As<Napi::String>().Utf8Value());
+  return env.Undefined();
+}
+
+Napi::Value layers_at_once_function(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(layers_at_once()));
 }
 
 Napi::Value close(const Napi::CallbackInfo& info) {
@@ -126,8 +138,7 @@ Napi::Value scan(const Napi::CallbackInfo& info) {
       info.Env(),
       [path = info[0].As<Napi::String>().Utf8Value()]() -> Result<Tree> {
         OCIUNPACK_ASSIGN(auto tree, scan_tree(path));
-        OCIUNPACK_ASSIGN(UniqueFd directory, open_directory(path));
-        return Tree(std::make_shared<TreeView>(std::move(tree), std::move(directory), nullptr));
+        return Tree(std::make_shared<TreeView>(std::move(tree), path, nullptr));
       },
       [](Napi::Env env, Tree& tree) { return wrap_tree(env, std::move(tree)); });
 }
@@ -202,7 +213,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("workers", workers);
   add("createGroup", create_group);
   add("startLayer", start_layer);
+  add("layersAtOnce", layers_at_once_function);
   add("loadTree", load_tree);
+  add("moveTree", move_tree);
   add("closeTree", close);
   add("scanTree", scan);
   add("removeTree", remove_host);

@@ -12,13 +12,16 @@
 namespace ociunpack {
 namespace {
 
-size_t default_capacity() {
+constexpr size_t kMost = 1024;
+
+size_t descriptor_limit() {
   rlimit limit{};
-  constexpr size_t kMost = 1024;
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kMost;
-  // Several layers are unpacked at once, and the process has files of its own.
-  return std::clamp<size_t>(limit.rlim_cur / 32, 8, kMost);
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  return std::min<rlim_t>(limit.rlim_cur, size_t{1} << 20);
 }
+
+// Several layers are unpacked at once, and the process has files of its own.
+size_t default_capacity() { return std::clamp<size_t>(descriptor_limit() / 32, 8, kMost); }
 
 Result<DirRef> open_child(const DirHandle& parent, std::string_view name) {
   UniqueFd fd(
@@ -28,6 +31,11 @@ Result<DirRef> open_child(const DirHandle& parent, std::string_view name) {
 }
 
 }  // namespace
+
+size_t layers_at_once() {
+  // Of each its blob, a lock and the root, too.
+  return std::max<size_t>(descriptor_limit() / 2 / (default_capacity() + 4), 2);
+}
 
 std::string path_in(const DirHandle& directory, std::string_view name) {
   std::string path = directory.path;

@@ -25,6 +25,10 @@ using DirRef = std::shared_ptr<const DirHandle>;
 // `directory/name` as it is shown in messages.
 std::string path_in(const DirHandle& directory, std::string_view name);
 
+// How many layers may be in work at once, so that half of RLIMIT_NOFILE is enough for their
+// directories. Never fewer than two.
+size_t layers_at_once();
+
 class DirCache {
  public:
   // At most `capacity` directories are kept open beside those that are in use; 0: a share of

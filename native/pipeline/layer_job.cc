@@ -178,7 +178,7 @@ Result<SettleResult> LayerJob::finish_settle(const Settling& settling, SettlePla
   const auto start = Clock::now();
   if (options_.dry) {
     OCIUNPACK_TRY(save_tree(settling));
-    return settled(settling, std::move(plan), UniqueFd(), start);
+    return settled(settling, std::move(plan), {}, start);
   }
   UniqueFd flat_root;
   if (options_.format == Format::kFlat && !settling.options.flat_root.empty()) {
@@ -190,10 +190,8 @@ Result<SettleResult> LayerJob::finish_settle(const Settling& settling, SettlePla
                              settling.below.get(), settling.options.flat_root));
   }
   OCIUNPACK_TRY(save_tree(settling));
-  if (!flat_root.valid()) {
-    OCIUNPACK_ASSIGN(flat_root, open_path(options_.directory));
-  }
-  return settled(settling, std::move(plan), std::move(flat_root), start);
+  std::string directory = flat_root.valid() ? settling.options.flat_root : options_.directory;
+  return settled(settling, std::move(plan), std::move(directory), start);
 }
 
 Status LayerJob::save_tree(const Settling& settling) const {
@@ -201,7 +199,7 @@ Status LayerJob::save_tree(const Settling& settling) const {
   return save_index(*pass_->tree(), settling.options.index_path);
 }
 
-SettleResult LayerJob::settled(const Settling& settling, SettlePlan plan, UniqueFd directory,
+SettleResult LayerJob::settled(const Settling& settling, SettlePlan plan, std::string directory,
                                Clock::time_point start) {
   SettleResult result;
   result.tree = std::make_shared<TreeView>(pass_->tree(), std::move(directory), settling.below);

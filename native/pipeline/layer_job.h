@@ -56,7 +56,7 @@ class LayerJob : public std::enable_shared_from_this<LayerJob> {
   void replan(std::shared_ptr<Settling> settling, std::shared_ptr<const TreeView> lower);
   Result<SettleResult> finish_settle(const Settling& settling, SettlePlan plan);
   Status save_tree(const Settling& settling) const;
-  SettleResult settled(const Settling& settling, SettlePlan plan, UniqueFd directory,
+  SettleResult settled(const Settling& settling, SettlePlan plan, std::string directory,
                        Clock::time_point start);
   // Holds mutex_ when it is called, and not when it returns.
   void let_go(std::unique_lock<std::mutex> lock);

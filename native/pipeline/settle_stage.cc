@@ -74,7 +74,8 @@ class SettleStage {
         if (inode.type == NodeType::kFile && inode.checksum == nullptr) {
           unknown = inode.checksum = tree_.new_checksum();
         }
-        OCIUNPACK_TRY(copy_up(pass_.context(), lower->directory(), path, *directory,
+        OCIUNPACK_ASSIGN(const UniqueFd from, lower->open_directory());
+        OCIUNPACK_TRY(copy_up(pass_.context(), from.get(), path, *directory,
                               tree_.node(copy.node).name, attributes_of(inode), unknown));
       }
     }

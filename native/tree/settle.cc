@@ -141,7 +141,7 @@ std::vector<std::string_view> Settler::path_of(const ResolvedMark& mark) const {
 void Settler::build_lower() {
   if (below_ == nullptr) return;
   mask_ = std::make_shared<LayerTree>();
-  lower_ = std::make_shared<TreeView>(mask_, UniqueFd(), below_, /*transparent=*/true);
+  lower_ = std::make_shared<TreeView>(mask_, std::string(), below_, /*transparent=*/true);
   for (ResolvedMark& mark : marks_) {
     const std::vector<std::string_view> path = path_of(mark);
     const MergedWalk walk = walk_merged(lower_.get(), path, false, false);

@@ -1,6 +1,9 @@
 #include "tree/view.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
 
 namespace ociunpack {
 namespace {
@@ -41,6 +44,25 @@ void find_attributes(const MergedNode& directory, size_t next_part, std::string_
 }
 
 }  // namespace
+
+Result<UniqueFd> TreeView::open_directory() const {
+  const auto open = [](const std::string& path) {
+    return UniqueFd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  };
+  UniqueFd fd = open(directory_);
+  if (fd.valid()) return fd;
+  const int error = errno;
+  const std::lock_guard lock(mutex_);
+  if (error != ENOENT || moved_to_.empty()) return system_error(error, "open", directory_);
+  fd = open(moved_to_);
+  if (!fd.valid()) return system_error(errno, "open", moved_to_);
+  return fd;
+}
+
+void TreeView::move_directory(std::string path) const {
+  const std::lock_guard lock(mutex_);
+  moved_to_ = std::move(path);
+}
 
 std::optional<MergedNode> merged_root(const TreeView* view) {
   if (view == nullptr) return std::nullopt;

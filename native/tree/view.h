@@ -1,16 +1,18 @@
 // TreeView: the merged view of a stack of settled layer trees, as overlayfs would show them: the
 // upper layer's name wins, directories merge, whiteouts and opaque directories hide what is lower.
-// Immutable and shared; safe to read from any thread.
+// Immutable (but for where the files lie) and shared; safe to read from any thread.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/result.h"
 #include "base/unique_fd.h"
 #include "tree/tree.h"
 
@@ -19,10 +21,10 @@ namespace ociunpack {
 class TreeView {
  public:
   // `tree` on top of `below` (null: nothing is below). `directory` is where the layer's files lie;
-  // invalid for trees without files. A `transparent` tree only hides (its directories have no
+  // empty for trees without files. A `transparent` tree only hides (its directories have no
   // attributes of their own and vanish where nothing lies below): the whiteouts of a layer that is
   // being settled.
-  TreeView(std::shared_ptr<const LayerTree> tree, UniqueFd directory,
+  TreeView(std::shared_ptr<const LayerTree> tree, std::string directory,
            std::shared_ptr<const TreeView> below, bool transparent = false)
       : tree_(std::move(tree)),
         directory_(std::move(directory)),
@@ -31,12 +33,18 @@ class TreeView {
 
   const LayerTree& tree() const { return *tree_; }
   const TreeView* below() const { return below_.get(); }
-  int directory() const { return directory_.get(); }
+  // Where the files lie, O_PATH. Opened when it is wanted: an image may have more layers than a
+  // process may have descriptors, and few are ever copied from.
+  Result<UniqueFd> open_directory() const;
+  // The directory has been moved to `path`, or will be: it is looked for in both places.
+  void move_directory(std::string path) const;
   bool transparent() const { return transparent_; }
 
  private:
   std::shared_ptr<const LayerTree> tree_;
-  UniqueFd directory_;
+  std::string directory_;
+  mutable std::mutex mutex_;
+  mutable std::string moved_to_;
   std::shared_ptr<const TreeView> below_;
   bool transparent_;
 };

@@ -284,8 +284,18 @@ export interface Binding {
   /** `concurrency` from 0 (as many as workers()) to 64. */
   createGroup(concurrency: number): Group;
   startLayer(options: LayerOptions): LayerJob;
+  /**
+   * How many layers one call should have in work at once (started, and not settled yet), by the descriptors that the
+   * process may have.
+   */
+  layersAtOnce(): number;
   /** Reads an index that `settle` wrote; `directory` is where that layer lies now. */
   loadTree(indexPath: string, directory: string, below: LayerTree | null): LayerTree;
+  /**
+   * Where the directory of a tree that `settle` has made, or `loadTree` loaded, is moved to, or will be: files that layers above it
+   * link to are looked for in both places.
+   */
+  moveTree(tree: LayerTree, directory: string): void;
   /** Lets go of a tree, as {@link LayerJob.close}; it must not be used any more. Trees above it live on. */
   closeTree(tree: LayerTree): void;
   /** An existing directory as a tree. */

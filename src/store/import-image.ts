@@ -1,10 +1,12 @@
 // Imports an image: its blobs into the content store, and, at the same time and from the same files, its layers into
 // snapshots. What the call has made a lease holds until one transaction names the image.
 
+import { setMaxListeners } from 'node:events';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { checkLabels, checkName, type Image, type LeaseResource } from '../metadata/index.js';
 import type { Descriptor } from '../oci/index.js';
+import { Slots } from '../slots.js';
 import {
   type ImageSource,
   openImageSource,
@@ -77,6 +79,9 @@ export async function importImage(
     await source.close();
   }
 }
+
+/** Blobs that are copied at once: each takes descriptors, and the bottom ones are wanted first. */
+const mostIngests = 16;
 
 class ImageImport {
   readonly #context: StoreContext;
@@ -151,13 +156,17 @@ class ImageImport {
   /** Ingests and unpacks at once; when one fails, the other stops. */
   async #write(lease: string): Promise<StoreLayerResult[]> {
     const controller = new AbortController();
+    setMaxListeners(0, controller.signal); // each blob waits with it
     const { signal } = this.#options;
     const stop = () => controller.abort(signal?.reason);
     signal?.addEventListener('abort', stop, { once: true });
     const ingests = new Map<string, Promise<unknown>>();
+    const ingesting = new Slots(mostIngests);
     for (const { descriptor } of this.#image.layers) {
       if (!ingests.has(descriptor.digest)) {
-        const ingest = this.#ingestLayer(descriptor, lease, controller.signal);
+        const ingest = ingesting.run(controller.signal, () =>
+          this.#ingestLayer(descriptor, lease, controller.signal),
+        );
         ingest.catch((error: unknown) => controller.abort(error));
         ingests.set(descriptor.digest, ingest);
       }

@@ -6,7 +6,7 @@ import { type LayerJob, type LayerOptions, type LayerTree, loadBinding } from '.
 
 export class JobSet {
   readonly #jobs: LayerJob[] = [];
-  readonly #trees: LayerTree[] = [];
+  readonly #trees = new Set<LayerTree>();
   #failure: { error: unknown } | undefined;
 
   /** Starts a job; when it fails, all stop. `label` of the options is the layer of the error. */
@@ -19,8 +19,15 @@ export class JobSet {
 
   /** Closes `tree` with the others. */
   keep(tree: LayerTree): LayerTree {
-    this.#trees.push(tree);
+    this.#trees.add(tree);
     return tree;
+  }
+
+  /** Closes a tree that is kept before the others are. */
+  drop(tree: LayerTree): void {
+    if (this.#trees.delete(tree)) {
+      loadBinding().closeTree(tree);
+    }
   }
 
   /** Keeps the first failure, the cause of the ones that follow, and stops every job. */

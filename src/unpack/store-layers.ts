@@ -169,7 +169,7 @@ class StoreUnpack {
     this.#sampler.start();
     try {
       return await withSignal(signal, onAbort, async () => {
-        return await this.#commitAll(await this.#obtainAll(present));
+        return await this.#runAll(present);
       });
     } catch (error) {
       this.#jobs.fail(error);
@@ -183,10 +183,15 @@ class StoreUnpack {
     }
   }
 
-  /** Starts what can be started, the biggest blob first; resolves with what each layer waits for. */
-  async #obtainAll(present: readonly boolean[]): Promise<Promise<OwnLayer | undefined>[]> {
-    const obtaining = this.#layers.map(() => Promise.resolve<OwnLayer | undefined>(undefined));
-    const missing = [...this.#layers.keys()]
+  /** Starts those layers `from` to `end` that can be, the biggest blob first; what each waits for. */
+  async #obtain(
+    present: readonly boolean[],
+    from: number,
+    end: number,
+  ): Promise<Promise<OwnLayer | undefined>[]> {
+    const indices = [...this.#layers.keys()].slice(from, end);
+    const obtaining = indices.map(() => Promise.resolve<OwnLayer | undefined>(undefined));
+    const missing = indices
       .filter((index) => !present[index])
       .sort((a, b) => this.#layer(b).descriptor.size - this.#layer(a).descriptor.size);
     for (const index of missing) {
@@ -195,9 +200,9 @@ class StoreUnpack {
         const waiting = this.#waitFor(index);
         waiting.catch((error: unknown) => this.#jobs.fail(error));
         this.#waiting.push(waiting);
-        obtaining[index] = waiting;
+        obtaining[index - from] = waiting;
       } else {
-        obtaining[index] = Promise.resolve(first);
+        obtaining[index - from] = Promise.resolve(first);
       }
     }
     return obtaining;
@@ -280,9 +285,13 @@ class StoreUnpack {
     }
   }
 
-  /** Commits bottom-up, each as soon as it and the one below it are ready. */
-  async #commitAll(obtaining: Promise<OwnLayer | undefined>[]): Promise<StoreLayerResult[]> {
+  /**
+   * Starts the layers, and commits them bottom-up, each as soon as it and the one below it are ready. Each that is
+   * committed makes room for another: there may be more of them than descriptors.
+   */
+  async #runAll(present: readonly boolean[]): Promise<StoreLayerResult[]> {
     const results: StoreLayerResult[] = [];
+    const obtaining = await this.#obtain(present, 0, loadBinding().layersAtOnce());
     for (const [index, obtained] of obtaining.entries()) {
       const { chainID, descriptor } = this.#layer(index);
       const own = await obtained;
@@ -296,6 +305,9 @@ class StoreUnpack {
           tracked.phase = 'reused';
         } else {
           tracked.phase = 'done';
+          if (this.#below !== null) {
+            loadBinding().moveTree(this.#below, fs);
+          }
         }
         results.push({
           chainID,
@@ -306,6 +318,7 @@ class StoreUnpack {
       } catch (error) {
         throw UnpackError.from(error, descriptor.digest);
       }
+      obtaining.push(...(await this.#obtain(present, obtaining.length, obtaining.length + 1)));
     }
     return results;
   }
@@ -358,7 +371,15 @@ class StoreUnpack {
       return undefined; // somebody who has not locked: a commit by hand
     }
     this.#created.push(chainID);
-    this.#below = tree;
+    if (snapshotter.flat) {
+      // Each has all files of the image so far, and is scanned anew.
+      this.#jobs.drop(tree);
+      if (below !== null) {
+        this.#jobs.drop(below);
+      }
+    } else {
+      this.#below = tree;
+    }
     this.#unloaded = [];
     this.#own.delete(own);
     await lock.release();

@@ -3,9 +3,11 @@
 import path from 'node:path';
 import { rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
-import type { LayerJob, LayerTree, SettleResult } from '../native/index.js';
+import type { Group, LayerJob, LayerTree, SettleResult } from '../native/index.js';
 import { loadBinding } from '../native/index.js';
+import type { Descriptor } from '../oci/index.js';
 import {
+  type BlobLocation,
   type ImageSource,
   openImageSource,
   type ResolvedImage,
@@ -94,13 +96,16 @@ async function unpackWatched(
   }
 }
 
-interface RunningLayer {
+interface LocatedLayer {
   index: number;
+  descriptor: Descriptor;
+  blob: BlobLocation;
   /** The staged `fs` of the layer; `tree.idx` is written beside it. */
   directory: string;
-  job: LayerJob;
   tracked: TrackedLayer;
 }
+
+type RunningLayer = LocatedLayer & { job: LayerJob };
 
 /** One call of unpackImage on an open destination. */
 class ImageUnpack {
@@ -221,8 +226,8 @@ class ImageUnpack {
     this.#sampler.start();
     try {
       return await withSignal(this.#signal, onAbort, async () => {
-        const running = await this.#startAbove(committed.length);
-        return [...committed, ...(await this.#settleAll(running, below))];
+        const located = await this.#locateAbove(committed.length);
+        return [...committed, ...(await this.#runAll(located, below))];
       });
     } catch (error) {
       return await this.#jobs.stop(error);
@@ -231,8 +236,8 @@ class ImageUnpack {
     }
   }
 
-  /** Starts all layers from `first` up, the biggest blob first; they run in parallel. */
-  async #startAbove(first: number): Promise<RunningLayer[]> {
+  /** All layers from `first` up. */
+  async #locateAbove(first: number): Promise<LocatedLayer[]> {
     const layers = this.#image.layers.slice(first).map(({ descriptor }, at) => ({
       index: first + at,
       descriptor,
@@ -251,17 +256,19 @@ class ImageUnpack {
       }),
     );
     // Not before all have ended: what cleans up must not be overtaken.
-    const located = locating.map((result) => {
+    return locating.map((result) => {
       if (result.status === 'rejected') {
         throw result.reason;
       }
       return result.value;
     });
+  }
+
+  /** Starts them, the biggest blob first; they run in parallel. */
+  #start(layers: readonly LocatedLayer[], group: Group): RunningLayer[] {
     this.#jobs.throwIfFailed();
-    await this.#target.begin();
-    const group = loadBinding().createGroup(this.#options.concurrency);
     const running: RunningLayer[] = [];
-    for (const layer of located.toSorted((a, b) => b.descriptor.size - a.descriptor.size)) {
+    for (const layer of layers.toSorted((a, b) => b.descriptor.size - a.descriptor.size)) {
       const { index, tracked, blob, directory } = layer;
       const { digest, size } = layer.descriptor;
       const job = this.#jobs.start({
@@ -277,13 +284,21 @@ class ImageUnpack {
       });
       tracked.phase = 'unpacking';
       tracked.sample = () => job.progress();
-      running.push({ index, directory, job, tracked });
+      running.push({ ...layer, job });
     }
     return running.toSorted((a, b) => a.index - b.index);
   }
 
-  /** Settles the layers bottom-up, each as soon as it and the one below it are ready, and commits them beside that. */
-  async #settleAll(running: RunningLayer[], bottom: LayerTree | null): Promise<LayerReport[]> {
+  /**
+   * Starts the layers, settles them bottom-up, each as soon as it and the one below it are ready, and commits them
+   * beside that. Each that is settled makes room for another: there may be more of them than descriptors.
+   */
+  async #runAll(located: LocatedLayer[], bottom: LayerTree | null): Promise<LayerReport[]> {
+    this.#jobs.throwIfFailed();
+    await this.#target.begin();
+    const { createGroup, layersAtOnce, moveTree } = loadBinding();
+    const group = createGroup(this.#options.concurrency);
+    const running = this.#start(located.slice(0, layersAtOnce()), group);
     const flatRoot = this.#options.format === 'flat' ? await this.#flatRoot() : undefined;
     const reports: LayerReport[] = [];
     let below = bottom;
@@ -294,9 +309,13 @@ class ImageUnpack {
         this.#jobs.throwIfFailed();
         tracked.phase = 'settling';
         const settled = await this.#settle(job, directory, below, flatRoot, index);
+        running.push(...this.#start(located.slice(running.length, running.length + 1), group));
         below = this.#jobs.keep(settled.tree);
         const { descriptor, chainID } = this.#layer(index);
         const place = flatRoot ? flatRootName : layerPath(index);
+        if (!flatRoot) {
+          moveTree(below, path.join(this.#target.directory, place));
+        }
         const identity = { mediaType: descriptor.mediaType, chainID, path: place };
         const report = layerReport(identity, settled);
         reports.push(report);

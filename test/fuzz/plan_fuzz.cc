@@ -140,10 +140,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     if (known.replan) std::abort();
     if (!result.error.empty()) return 0;
-    auto view = std::make_shared<TreeView>(result.tree, UniqueFd(), below);
+    auto view = std::make_shared<TreeView>(result.tree, std::string(), below);
     const std::string shown = show(view);
     if (below && !first.replan) {
-      const std::string other = show(std::make_shared<TreeView>(known.tree, UniqueFd(), below));
+      const std::string other = show(std::make_shared<TreeView>(known.tree, std::string(), below));
       if (shown != other) {
         print(layers);
         differ("not the same tree", shown, other);
@@ -151,7 +151,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     const auto loaded = decode_index(encode_index(*result.tree), "index");
     if (!loaded.ok() ||
-        show(std::make_shared<TreeView>(loaded.value(), UniqueFd(), below)) != shown) {
+        show(std::make_shared<TreeView>(loaded.value(), std::string(), below)) != shown) {
       print(layers);
       differ("the index does not give the tree back", shown, "");
     }

@@ -75,7 +75,7 @@ class Layer {
       notes = std::move(plan.value().notes);
       copy_ups = plan.value().copy_ups.size();
       return std::shared_ptr<const TreeView>(
-          std::make_shared<TreeView>(tree, UniqueFd(), std::move(below)));
+          std::make_shared<TreeView>(tree, std::string(), std::move(below)));
     }
   }
 
