@@ -7,6 +7,7 @@ import { UnpackError } from '../errors.js';
 import { type Compression, detectCompression, longestMagic } from './compression.js';
 import { decompressToTemporary } from './decompress.js';
 import { type ImageFiles, readAt } from './image-files.js';
+import type { OpenOptions } from './open-image-source.js';
 import type { BlobLocation } from './source.js';
 import { readTarIndex } from './tar-index.js';
 import type { TarMembers } from './tar-members.js';
@@ -27,10 +28,10 @@ export class ArchiveFiles implements ImageFiles {
    * Opens an archive and reads its headers.
    *
    * @throws UnpackError `ERR_NOT_FOUND`, `ERR_PERMISSION`, `ERR_INVALID_TAR`, `ERR_TRUNCATED`, `ERR_INVALID_GZIP`,
-   *   `ERR_UNKNOWN_COMPRESSION`, `ERR_UNSUPPORTED` (zstd before Node 22.15), `ERR_NO_SPACE`
+   *   `ERR_UNKNOWN_COMPRESSION`, `ERR_UNSUPPORTED` (zstd before Node 22.15), `ERR_NO_SPACE`, `ERR_LIMIT_EXCEEDED`
    */
-  static async open(archive: string, signal?: AbortSignal): Promise<ArchiveFiles> {
-    const file = await openArchive(archive, signal);
+  static async open(archive: string, options: OpenOptions = {}): Promise<ArchiveFiles> {
+    const file = await openArchive(archive, options);
     try {
       const members = await readTarIndex(file.handle, file.size, archive);
       return new ArchiveFiles(archive, file, members);
@@ -63,7 +64,7 @@ export interface OpenedFile {
 }
 
 /** Opens an archive, decompressed where it is compressed. */
-async function openArchive(archive: string, signal: AbortSignal | undefined): Promise<OpenedFile> {
+async function openArchive(archive: string, options: OpenOptions): Promise<OpenedFile> {
   const file = await openRegular(archive);
   let compression: Compression;
   try {
@@ -72,7 +73,7 @@ async function openArchive(archive: string, signal: AbortSignal | undefined): Pr
     if (compression === 'none') {
       return file;
     }
-    return await decompressToTemporary(file, compression, archive, signal);
+    return await decompressToTemporary(file, compression, archive, options);
   } catch (error) {
     await file.close();
     throw error;

@@ -12,24 +12,32 @@ import { UnpackError } from '../errors.js';
 import type { OpenedFile } from './archive-files.js';
 import type { Compression } from './compression.js';
 import { readAt } from './image-files.js';
+import { checkSpace, uncompressedSize } from './space.js';
 
 const chunkSize = 1024 * 1024;
+
+/** Output from which on the ratio is looked at, as the addon does it for a layer. */
+const ratioFromBytes = 64 * 2 ** 20;
 
 /**
  * Decompresses `file` and closes it.
  *
  * @param name of the archive, for errors.
+ * @throws UnpackError `ERR_LIMIT_EXCEEDED`; `ERR_NO_SPACE`, where the archive says its size before anything is written
  */
 export async function decompressToTemporary(
   file: OpenedFile,
   compression: Exclude<Compression, 'none'>,
   name: string,
-  signal: AbortSignal | undefined,
+  { signal, maxRatio }: { signal?: AbortSignal | undefined; maxRatio?: number | undefined },
 ): Promise<OpenedFile> {
   const decoder = makeDecoder(compression, name);
+  const bytes = await uncompressedSize({ path: file.path, offset: 0, length: file.size });
+  await checkSpace(os.tmpdir(), { bytes, inodes: 1 });
   const temporary = await openTemporary();
   try {
-    const write = (chunks: AsyncIterable<Buffer>) => writeChunks(temporary.handle, chunks);
+    const check = (written: number) => checkRatio(written, file.size, maxRatio, name);
+    const write = (chunks: AsyncIterable<Buffer>) => writeChunks(temporary.handle, chunks, check);
     const options = signal === undefined ? {} : { signal };
     await pipeline(readChunks(file, name), decoder, write, options);
     const { size } = await temporary.handle.stat();
@@ -48,11 +56,33 @@ async function* readChunks(file: OpenedFile, name: string): AsyncGenerator<Buffe
   }
 }
 
-async function writeChunks(handle: FileHandle, chunks: AsyncIterable<Buffer>): Promise<void> {
+async function writeChunks(
+  handle: FileHandle,
+  chunks: AsyncIterable<Buffer>,
+  check: (written: number) => void,
+): Promise<void> {
+  let written = 0;
   for await (const chunk of chunks) {
+    written += chunk.length;
+    check(written);
     for (let at = 0; at < chunk.length; ) {
       at += (await handle.write(chunk, at)).bytesWritten;
     }
+  }
+}
+
+function checkRatio(
+  written: number,
+  compressed: number,
+  maxRatio: number | undefined,
+  name: string,
+): void {
+  if (maxRatio !== undefined && written > ratioFromBytes && written > maxRatio * compressed) {
+    throw new UnpackError(
+      'ERR_LIMIT_EXCEEDED',
+      `${name}: ${written} bytes came out of ${compressed}: more than ${maxRatio} times as many (limit maxRatio)`,
+      { path: name },
+    );
   }
 }
 
@@ -106,6 +136,9 @@ async function openTemporary(): Promise<Omit<OpenedFile, 'size'>> {
 }
 
 function decodeError(error: unknown, compression: Compression, name: string): UnpackError {
+  if (error instanceof UnpackError) {
+    return error;
+  }
   const { code, message } = error as NodeJS.ErrnoException;
   const at = `${name}: ${message}`;
   if (code === 'Z_BUF_ERROR') {

@@ -17,7 +17,9 @@ import type { ImageSource, Transport } from './source.js';
 /** Options of {@link openImageSource}. */
 export interface OpenOptions {
   /** Cancels the work that opening may take: decompressing an archive, hashing layers. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
+  /** Of a compressed archive, which is decompressed into $TMPDIR: as that of a layer; default none. */
+  maxRatio?: number | undefined;
 }
 
 /**
@@ -44,9 +46,9 @@ export async function openImageSource(
   }
   const parsed = parseSourceReference(reference);
   if (parsed === undefined) {
-    return openDetected(reference, options.signal);
+    return openDetected(reference, options);
   }
-  const files = await openFiles(parsed, options.signal);
+  const files = await openFiles(parsed, options);
   return makeSource(files, parsed, options.signal);
 }
 
@@ -62,17 +64,17 @@ async function makeSource(
   return new OciLayoutSource(files, reference);
 }
 
-async function openArchive(path: string, signal: AbortSignal | undefined): Promise<ImageFiles> {
+async function openArchive(path: string, options: OpenOptions): Promise<ImageFiles> {
   const { ArchiveFiles } = await import('./archive-files.js');
-  return ArchiveFiles.open(path, signal);
+  return ArchiveFiles.open(path, options);
 }
 
 async function openFiles(
   { transport, path }: SourceReference,
-  signal: AbortSignal | undefined,
+  options: OpenOptions,
 ): Promise<ImageFiles> {
   if (transport !== 'oci') {
-    return openArchive(path, signal);
+    return openArchive(path, options);
   }
   const kind = await kindOf(path);
   if (kind === undefined) {
@@ -93,14 +95,14 @@ async function openFiles(
 }
 
 /** A path without a transport. */
-async function openDetected(text: string, signal: AbortSignal | undefined): Promise<ImageSource> {
+async function openDetected(text: string, options: OpenOptions): Promise<ImageSource> {
   const { path, name, kind } = await findPath(text);
-  const files = kind === 'directory' ? new DirectoryFiles(path) : await openArchive(path, signal);
+  const files = kind === 'directory' ? new DirectoryFiles(path) : await openArchive(path, options);
   try {
     const transport = await detectTransport(files, kind);
     const selector = name === undefined ? undefined : parseSelector(text, transport, name);
     const reference = { transport, path, ...(selector !== undefined && { selector }) };
-    return await makeSource(files, reference, signal);
+    return await makeSource(files, reference, options.signal);
   } catch (error) {
     await files.close();
     throw error;

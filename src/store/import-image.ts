@@ -13,12 +13,13 @@ import {
   type ResolvedImage,
   resolveImage,
 } from '../source/index.js';
+import type { Space } from '../source/space.js';
 import { throwIfAborted } from '../unpack/layer-run.js';
+import { limitDefaults } from '../unpack/options.js';
 import type { StoreLayerResult } from '../unpack/store-layers.js';
 import { resolveStoreOptions, type StoreContext, type StoreUnpackOptions } from './context.js';
 import { type ImageDocument, ingestDocument, readDocuments } from './image-documents.js';
 import { type StoreReport, storeReport } from './report.js';
-import type { Space } from './space.js';
 import { platformLabel } from './stored-image.js';
 import {
   checkRoom,
@@ -52,7 +53,10 @@ export async function importImage(
   resolveStoreOptions(context, options);
   throwIfAborted(signal);
   const session = context.session();
-  const source = await openImageSource(reference, signal === undefined ? {} : { signal });
+  const source = await openImageSource(reference, {
+    signal,
+    maxRatio: options.limits?.maxRatio ?? limitDefaults.maxRatio,
+  });
   try {
     const { platform } = options;
     const image = await resolveImage(source, platform === undefined ? {} : { platform });

@@ -17,12 +17,12 @@ import {
 } from '../registry/index.js';
 import { Slots } from '../slots.js';
 import { type ResolvedImage, resolveImage } from '../source/index.js';
+import { checkSpace, guessedSpace, layerSpace } from '../source/space.js';
 import { throwIfAborted } from '../unpack/layer-run.js';
 import type { LayerOrigin, StoreLayerResult } from '../unpack/store-layers.js';
 import { resolveStoreOptions, type StoreContext, type StoreUnpackOptions } from './context.js';
 import { type ImageDocument, ingestDocument, readDocuments } from './image-documents.js';
 import { type StoreReport, storeReport } from './report.js';
-import { checkSpace, guessedSpace, layerSpace } from './space.js';
 import { platformLabel } from './stored-image.js';
 import { labelUnpacked, missingLayers, snapshotResources, unpackLayers } from './unpack-image.js';
 

@@ -4,6 +4,7 @@ import type { UnpackError } from '../errors.js';
 import { gc, gcLabels, type LeaseResource, type Transaction } from '../metadata/index.js';
 import type { Descriptor } from '../oci/index.js';
 import type { BlobLocation } from '../source/index.js';
+import { checkSpace, layerSpace, type Space } from '../source/space.js';
 import {
   type LayerOrigin,
   type StoreLayer,
@@ -11,7 +12,6 @@ import {
   unpackStoreLayers,
 } from '../unpack/store-layers.js';
 import { resolveStoreOptions, type StoreContext, type StoreUnpackOptions } from './context.js';
-import { checkSpace, layerSpace, type Space } from './space.js';
 
 /** On a blob: digest of the uncompressed layer. */
 const uncompressedLabel = 'containerd.io/uncompressed';

@@ -3,6 +3,7 @@
 import { UnpackError } from '../errors.js';
 import { openImageSource, resolveImage } from '../source/index.js';
 import { throwIfAborted } from './layer-run.js';
+import { limitDefaults } from './options.js';
 
 /** Options of {@link inspectImage}. */
 export interface InspectImageOptions {
@@ -57,7 +58,7 @@ export async function inspectImage(
   const what = 'the inspection';
   throwIfAborted(signal, what);
   try {
-    const source = await openImageSource(reference, { signal });
+    const source = await openImageSource(reference, { signal, maxRatio: limitDefaults.maxRatio });
     try {
       const image = await resolveImage(source, { platform });
       const history = (image.config.history ?? []).filter((step) => step.empty_layer !== true);

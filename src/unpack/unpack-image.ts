@@ -19,6 +19,7 @@ import { JobSet } from './job-set.js';
 import { abortError, jobOptions, layerReport, throwIfAborted, withSignal } from './layer-run.js';
 import {
   type CommonOptions,
+  limitDefaults,
   type ResolvedOptions,
   resolveDurability,
   resolveOptions,
@@ -66,7 +67,10 @@ async function unpackWatched(
   const durability = resolveDurability(options.durability);
   const { signal } = options;
   throwIfAborted(signal);
-  const source = await openImageSource(reference, { signal }).catch((error: unknown) => {
+  const source = await openImageSource(reference, {
+    signal,
+    maxRatio: resolved.limits.maxRatio ?? limitDefaults.maxRatio,
+  }).catch((error: unknown) => {
     throwIfAborted(signal);
     throw UnpackError.from(error);
   });

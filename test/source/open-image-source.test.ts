@@ -205,6 +205,13 @@ describe('a compressed archive', () => {
         await writeFile(file, gzipSync(Buffer.alloc(2 ** 20)));
         await expect(openImageSource(`oci-archive:${file}`)).rejects.toMatchObject({
           code: 'ERR_NO_SPACE',
+          message: expect.stringContaining(`needs about ${2 ** 20} bytes`),
+          path: temporary,
+        });
+        // Of several members only the last is known before.
+        await writeFile(file, Buffer.concat([gzipSync(Buffer.alloc(2 ** 20)), gzipSync('end')]));
+        await expect(openImageSource(`oci-archive:${file}`)).rejects.toMatchObject({
+          code: 'ERR_NO_SPACE',
           errno: 'ENOSPC',
           path: temporary,
         });
@@ -213,6 +220,20 @@ describe('a compressed archive', () => {
     } finally {
       await run('umount', [temporary]);
     }
+  });
+
+  it('is not decompressed beyond maxRatio, and nothing is left', async () => {
+    await withScratch(async (scratch) => {
+      const file = path.join(scratch, 'big.tar.gz');
+      await writeFile(file, gzipSync(Buffer.alloc(80 * 2 ** 20), { level: 1 }));
+      await expect(openImageSource(`oci-archive:${file}`, { maxRatio: 100 })).rejects.toMatchObject(
+        {
+          code: 'ERR_LIMIT_EXCEEDED',
+          message: expect.stringContaining('maxRatio'),
+        },
+      );
+      expect(await readdir(temporary)).toEqual([]);
+    });
   });
 
   it('stops when it is told to', async () => {

@@ -7,7 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { UnpackError } from '../../src/index.js';
 import { examineHost, Store } from '../../src/index.js';
-import { checkSpace, uncompressedSize } from '../../src/store/space.js';
+import { checkSpace, uncompressedSize } from '../../src/source/space.js';
 import { withScratch } from '../support/scratch.js';
 import { dir, file } from '../support/tar-builder.js';
 import { withTmpfs } from '../support/tmpfs.js';

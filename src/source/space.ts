@@ -3,7 +3,8 @@
 
 import { open, statfs } from 'node:fs/promises';
 import { UnpackError } from '../errors.js';
-import { type BlobLocation, detectCompression, longestMagic } from '../source/index.js';
+import { detectCompression, longestMagic } from './compression.js';
+import type { BlobLocation } from './source.js';
 
 /** An amount of disk. */
 export interface Space {
