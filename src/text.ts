@@ -42,7 +42,7 @@ export function plural(count: number, noun: string): string {
 
 /** The first 12 digits of a digest, which tell the layers of an image apart. */
 export function shortDigest(digest: string): string {
-  const colon = digest.indexOf(':');
+  const colon = digest.charCodeAt(6) === 0x3a ? 6 : digest.indexOf(':'); // sha256:, nearly always
   return colon < 0 ? digest : digest.slice(colon + 1, colon + 13);
 }
 

@@ -5,6 +5,7 @@
 #define MDB_MAXKEYSIZE 0 /* as long as a page allows, and not 511 bytes */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 /* LMDB takes a read that is short or interrupted (read(2)) for a damaged file. */
@@ -19,6 +20,9 @@ static ssize_t read_fully(int fd, void *to, size_t size, off_t at) {
   return (ssize_t)done;
 }
 #define pread read_fully
+
+/* It would leave the data file open to programs that are started, as a container is. */
+#define open(path, flags, mode) open((path), (flags) | O_CLOEXEC, (mode))
 
 #include "midl.c"
 #include "mdb.c"

@@ -59,7 +59,8 @@ export class RunContext {
       this.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
     } else if (!options.quiet) {
       const shown = text();
-      this.stdout.write(`${typeof shown === 'string' ? shown : shown.join('\n')}\n`);
+      // Joined with the last line's end: to add it afterwards would copy all of a long list once more.
+      this.stdout.write(typeof shown === 'string' ? `${shown}\n` : [...shown, ''].join('\n'));
     }
   }
 

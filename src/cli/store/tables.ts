@@ -30,9 +30,8 @@ export function listing<T>(
 ): string[] {
   const last = columns.length - 1;
   const cells = columns.map((column) => cellsOf(column, items));
-  const widths = cells.map(widest);
   const aligned = cells.map((texts, at) => {
-    const width = widths[at] as number;
+    const width = widest(texts);
     if (columns[at]?.align === '>') {
       return texts.map((text) => text.padStart(width));
     }
@@ -46,7 +45,7 @@ export function listing<T>(
   if (aligned[last]?.includes('')) {
     lines = lines.map((line) => line.trimEnd());
   }
-  if (widths.reduce((sum, width) => sum + width + 2, -2) > context.columns) {
+  if (widest(lines) > context.columns) {
     lines = lines.map((line) => truncate(line, context.columns));
   }
   lines[0] = context.style.bold(lines[0] as string);
