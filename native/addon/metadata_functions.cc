@@ -121,19 +121,52 @@ std::vector<uint32_t> numbers_of(Napi::Value value) {
   return numbers;
 }
 
+// The arguments of what reads ranges.
+struct RangeArguments {
+  explicit RangeArguments(const Napi::CallbackInfo& info) : fields(info[1], "range") {
+    prefix = fields.text("prefix");
+    after = fields.text("after");
+    limit = fields.number("limit");
+  }
+  MetadataSession::Range range() const { return {prefix, after, limit}; }
+
+  Fields fields;
+  std::string prefix;
+  std::string after;
+  uint64_t limit = 0;
+};
+
 Napi::Value page(const Napi::CallbackInfo& info) {
   Call call(info);
-  Fields fields(info[1], "range");
-  const std::string prefix = fields.text("prefix");
-  const std::string after = fields.text("after");
-  MetadataSession::Range range{prefix, after, fields.number("limit")};
-  const bool by_columns = fields.has("columns");
-  if (by_columns && !fields.value("columns").IsArray()) fields.fail("columns", "is not an array");
+  const RangeArguments given(info);
   if (!call.ok()) return info.Env().Undefined();
-  const auto text = by_columns ? call.session().columns(range, numbers_of(fields.value("columns")))
-                               : call.session().page(range);
+  const auto text = call.session().page(given.range());
   if (!text.ok()) return failed(info.Env(), text.error());
   return text_of(info.Env(), text.value());
+}
+
+Napi::Value columns(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Call call(info);
+  RangeArguments given(info);
+  const Napi::Value wanted = given.fields.value("columns");
+  if (!wanted.IsArray()) given.fields.fail("columns", "is not an array");
+  if (!call.ok()) return env.Undefined();
+  const auto page = call.session().columns(given.range(), numbers_of(wanted));
+  if (!page.ok()) return failed(env, page.error());
+  const MetadataSession::Columns& found = page.value();
+  auto object = Napi::Object::New(env);
+  object.Set("keys", text_of(env, found.keys));
+  auto columns = Napi::Array::New(env, found.columns.size());
+  for (uint32_t i = 0; i < found.columns.size(); ++i) {
+    auto column = Napi::Object::New(env);
+    column.Set(found.columns[i].is_json ? "json" : "lines", text_of(env, found.columns[i].text));
+    columns.Set(i, column);
+  }
+  object.Set("columns", columns);
+  object.Set("count", static_cast<double>(found.count));
+  object.Set("more", found.more);
+  return object;
 }
 
 Napi::Value count(const Napi::CallbackInfo& info) {
@@ -162,6 +195,7 @@ void add_metadata_functions(Napi::Env env, Napi::Object exports) {
   add("putValue", put);
   add("removeValue", remove);
   add("readPage", page);
+  add("readColumns", columns);
   add("countKeys", count);
 }
 

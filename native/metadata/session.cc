@@ -1,5 +1,6 @@
 #include "metadata/session.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -31,6 +32,32 @@ void append_json_string(std::string& text, std::string_view bytes) {
     plain = at + 1;
   }
   text.append(bytes, plain).append(1, '"');
+}
+
+// Makes a JSON array of the lines that a column has.
+void make_json(MetadataSession::Columns::Column& column, size_t lines) {
+  std::string json = "[";
+  std::string_view left = column.text;
+  for (size_t line = 0; line < lines; ++line) {
+    const std::string_view text = left.substr(0, left.find('\n'));
+    json.append(line > 0 ? ",\"" : "\"").append(text).append(1, '"');
+    left.remove_prefix(std::min(left.size(), text.size() + 1));
+  }
+  column.text = std::move(json);
+  column.is_json = true;
+}
+
+// Adds the element of entry `at`.
+void append_element(MetadataSession::Columns::Column& column, std::string_view element, size_t at) {
+  const bool is_plain =
+      element.size() >= 2 && element.front() == '"' && element.find('\\') == std::string_view::npos;
+  if (!is_plain && !column.is_json) make_json(column, at);
+  if (at > 0) column.text += column.is_json ? ',' : '\n';
+  if (!column.is_json) {
+    column.text += element.substr(1, element.size() - 2);
+  } else {
+    column.text += element.empty() ? "null" : element;
+  }
 }
 
 }  // namespace
@@ -164,37 +191,33 @@ Result<std::string_view> MetadataSession::page(const Range& range) {
   return std::string_view(page_);
 }
 
-Result<std::string_view> MetadataSession::columns(const Range& range,
-                                                  const std::vector<uint32_t>& fields) {
-  page_ = "{\"keys\":[";
-  std::vector<std::string> columns(fields.size());
-  size_t count = 0;
+Result<MetadataSession::Columns> MetadataSession::columns(const Range& range,
+                                                          const std::vector<uint32_t>& fields) {
+  Columns page;
+  page.columns.resize(fields.size());
   size_t bytes = 0;
-  bool more = false;
   OCIUNPACK_TRY(walk(range.prefix, range.after, [&](std::string_view rest, std::string_view value) {
-    if (bytes + page_.size() >= kPageBytes) {
-      more = true;
+    if (bytes >= kPageBytes) {
+      page.more = true;
       return false;
     }
-    if (count++ > 0) page_ += ',';
-    append_json_string(page_, rest);
+    if (page.count > 0) page.keys += '\n';
+    page.keys += rest;
+    bytes += rest.size();
     JsonElements elements(value);
     uint32_t next = 0;
     for (size_t i = 0; i < fields.size(); ++i) {
       std::string_view element;
       for (; next <= fields[i]; ++next) element = elements.next();
-      if (count > 1) columns[i] += ',';
-      columns[i] += element.empty() ? "null" : element;
+      append_element(page.columns[i], element, page.count);
       bytes += element.size();
     }
-    return count != range.limit;
+    return ++page.count != range.limit;
   }));
-  page_ += "],\"columns\":[";
-  for (size_t i = 0; i < columns.size(); ++i) {
-    page_.append(i > 0 ? ",[" : "[").append(columns[i]).append(1, ']');
+  for (Columns::Column& column : page.columns) {
+    if (column.is_json) column.text += ']';
   }
-  page_ += more ? "],\"more\":true}" : "],\"more\":false}";
-  return std::string_view(page_);
+  return page;
 }
 
 Result<size_t> MetadataSession::count(std::string_view prefix) {

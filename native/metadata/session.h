@@ -47,10 +47,21 @@ class MetadataSession {
   // key",value]],"more":true}`. `more`: what follows has to be asked for. One text, since thousands
   // of small strings take JavaScript longer to make than to parse. Valid until the next call.
   Result<std::string_view> page(const Range& range);
-  // The same by columns: the keys, and of each value, which is an array, the elements at `fields`
-  // (ascending; null where there is none): `{"keys":["rest of
-  // key"],"columns":[[element]],"more":true}`.
-  Result<std::string_view> columns(const Range& range, const std::vector<uint32_t>& fields);
+
+  // The same by columns: of the keys the rests, and of each value, which is an array, the elements
+  // at `fields`, which ascend. As texts again, of as many lines as there are entries.
+  struct Columns {
+    std::string keys;  // keys have no line feeds
+    struct Column {
+      std::string text;
+      bool is_json = false;  // a JSON array (null where a value has no such element), and not lines
+    };
+    std::vector<Column>
+        columns;  // lines where all are strings without escapes, which are quicker to read
+    size_t count = 0;
+    bool more = false;
+  };
+  Result<Columns> columns(const Range& range, const std::vector<uint32_t>& fields);
   Result<size_t> count(std::string_view prefix);
 
  private:

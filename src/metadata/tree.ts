@@ -4,8 +4,9 @@
 
 import { UnpackError } from '../errors.js';
 import {
-  type Binding,
   loadBinding,
+  type MetadataColumns,
+  type MetadataRange,
   type MetadataSession,
   makeDirectorySync,
 } from '../native/index.js';
@@ -31,7 +32,6 @@ export type Entry = readonly [rest: string, value: unknown];
 interface ColumnsPage {
   keys: string[];
   columns: unknown[][];
-  more: boolean;
 }
 
 /** Trees that are in a write transaction now, by directory: a second one in this thread would wait for ever. */
@@ -204,13 +204,20 @@ export class Tree implements RawStore {
   *#columns(prefix: string, columns: readonly number[], limit: number): Iterable<ColumnsPage> {
     let after: string | undefined = '';
     while (after !== undefined) {
-      const page: ColumnsPage = this.#page({ prefix, after, limit, columns });
-      yield page;
-      after = page.more ? page.keys.at(-1) : undefined;
+      const range = { prefix, after, limit, columns };
+      const page: MetadataColumns = this.#call(() =>
+        this.#binding.readColumns(this.#session, range),
+      );
+      const keys: string[] = page.count === 0 ? [] : page.keys.split('\n');
+      const cells = page.columns.map(({ lines, json }) =>
+        lines === undefined ? (this.#parse(json, prefix) as unknown[]) : lines.split('\n'),
+      );
+      yield { keys, columns: page.count === 0 ? columns.map(() => []) : cells };
+      after = page.more ? keys.at(-1) : undefined;
     }
   }
 
-  #page<T>(range: Parameters<Binding['readPage']>[1]): T {
+  #page<T>(range: MetadataRange): T {
     const text = this.#call(() => this.#binding.readPage(this.#session, range));
     return this.#parse(text, range.prefix) as T;
   }

@@ -29,6 +29,23 @@ export interface MetadataSession {
   readonly __metadata: unique symbol;
 }
 
+/** See {@link Binding.readPage}. */
+export interface MetadataRange {
+  prefix: string;
+  after: string;
+  limit: number;
+}
+
+/** Texts of `count` lines each: to split one takes less than to make or parse its strings one by one. */
+export interface MetadataColumns {
+  /** Of each entry the key without the prefix. */
+  keys: string;
+  /** Lines; or where not all elements are strings without escapes, a JSON array, null where a value has no such element. */
+  columns: ({ lines: string; json?: undefined } | { json: string; lines?: undefined })[];
+  count: number;
+  more: boolean;
+}
+
 /** A window of a file; `length` is to its end where it is not given. */
 export interface FileWindow {
   path: string;
@@ -389,14 +406,13 @@ export interface Binding {
    * A part of the entries whose keys begin with `prefix`, in order, as JSON: `{entries, more}`, an entry being `[rest,
    * value]`; `rest` is the key without the prefix. After the one whose rest is `after`, or from the first where that
    * is empty. `limit` 0: as many as make 256 KiB; `more` tells whether others follow them.
-   *
-   * With `columns`, of values that are arrays, the elements at these ascending numbers: `{keys, columns, more}`, `keys`
-   * having each `rest`, and each of `columns` an element per key, null where its value has none there.
    */
-  readPage(
+  readPage(session: MetadataSession, range: MetadataRange): string;
+  /** The same of keys, and of values that are arrays the elements at the ascending numbers `columns`. */
+  readColumns(
     session: MetadataSession,
-    range: { prefix: string; after: string; limit: number; columns?: readonly number[] },
-  ): string;
+    range: MetadataRange & { columns: readonly number[] },
+  ): MetadataColumns;
   countKeys(session: MetadataSession, prefix: string): number;
   /** `lowers` top first; without `upper` read-only. Paths are absolute. ERR_MOUNT. */
   mountOverlay(options: {

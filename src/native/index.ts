@@ -14,6 +14,8 @@ export type {
   LayerOptions,
   LayerResult,
   LayerTree,
+  MetadataColumns,
+  MetadataRange,
   MetadataSession,
   NativeError,
   Note,

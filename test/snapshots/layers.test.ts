@@ -93,6 +93,9 @@ async function adoptLayers({ snapshotter, work }: TestStore, prefix = 'layer'): 
     const info = await snapshotter.adopt(name, parent, staging, { labels: { index: `${index}` } });
     expect(info).toMatchObject({ name, kind: 'committed', parent, labels: { index: `${index}` } });
     names.push(name);
+    if (!snapshotter.flat) {
+      binding.moveTree(below, (await snapshotter.layer(name)).fs);
+    }
   }
   return names;
 }

@@ -108,15 +108,31 @@ TEST(columns_are_elements_of_the_values) {
   MetadataSession session(open(scratch));
   put(session, {{"k\ta", R"([[1,"]"],"x,\"y", 3 ,{"a":[4]}])"}, {"k\tb", "[5]"}, {"k\tc", "6"}});
   REQUIRE(session.begin_read().ok());
-  const auto columns = [&](std::vector<uint32_t> fields) {
-    return std::string(session.columns({"k\t", {}, 0}, fields).value());
+  const auto columns = [&](std::vector<uint32_t> fields, std::string_view prefix = "k\t") {
+    const auto page = session.columns({prefix, {}, 0}, fields);
+    std::string text = page.value().keys;
+    for (const auto& column : page.value().columns) {
+      text += (column.is_json ? " json " : " lines ") + column.text;
+    }
+    return text;
   };
-  CHECK_EQ(columns({0, 2}),
-           R"({"keys":["a","b","c"],"columns":[[[1,"]"],5,null],[3,null,null]],"more":false})");
-  CHECK_EQ(
-      columns({1, 3}),
-      R"({"keys":["a","b","c"],"columns":[["x,\"y",null,null],[{"a":[4]},null,null]],"more":false})");
-  CHECK_EQ(columns({}), R"({"keys":["a","b","c"],"columns":[],"more":false})");
+  CHECK_EQ(columns({0, 2}), "a\nb\nc json [[1,\"]\"],5,null] json [3,null,null]");
+  CHECK_EQ(columns({1, 3}),
+           R"(a
+b
+c json ["x,\"y",null,null] json [{"a":[4]},null,null])");
+  CHECK_EQ(columns({}), "a\nb\nc");
+  CHECK_EQ(columns({0}, "none\t"), " lines ");
+  put(session, {{"l\ta", R"(["x",1])"}, {"l\tb", R"(["",1])"}, {"l\tc", R"(["z\n",1])"}});
+  session.end_read();
+  REQUIRE(session.begin_read().ok());
+  CHECK_EQ(columns({0}, "l\t"), R"(a
+b
+c json ["x","","z\n"])");
+  put(session, {{"l\tc", R"(["z",1])"}});
+  session.end_read();
+  REQUIRE(session.begin_read().ok());
+  CHECK_EQ(columns({0, 1}, "l\t"), "a\nb\nc lines x\n\nz json [1,1,1]");
 }
 
 TEST(elements_of_what_is_no_array_are_none) {
