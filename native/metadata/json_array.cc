@@ -17,10 +17,39 @@ size_t end_of_string(std::string_view json, size_t at) {
 }
 
 std::string_view trimmed(std::string_view text) {
+  if (!text.empty() && text.front() > ' ' && text.back() > ' ') return text;  // nearly always
   constexpr std::string_view blanks = " \t\r\n";
   const size_t first = text.find_first_not_of(blanks);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+// Where the element that `json` begins with ends: at its comma, or with all of it.
+size_t end_of_element(std::string_view json) {
+  size_t at = 0;
+  int depth = 0;
+  while (at < json.size()) {
+    switch (json[at]) {
+      case '"':
+        at = end_of_string(json, at);
+        continue;
+      case '[':
+      case '{':
+        ++depth;
+        break;
+      case ']':
+      case '}':
+        --depth;
+        break;
+      case ',':
+        if (depth <= 0) return at;
+        break;
+      default:
+        break;
+    }
+    ++at;
+  }
+  return json.size();
 }
 
 }  // namespace
@@ -34,19 +63,9 @@ JsonElements::JsonElements(std::string_view json) : left_(trimmed(json)) {
 }
 
 std::string_view JsonElements::next() {
-  size_t at = 0;
-  int depth = 0;
-  while (at < left_.size() && (depth > 0 || left_[at] != ',')) {
-    if (left_[at] == '"') {
-      at = end_of_string(left_, at);
-      continue;
-    }
-    if (left_[at] == '[' || left_[at] == '{') ++depth;
-    if (left_[at] == ']' || left_[at] == '}') --depth;
-    ++at;
-  }
-  const std::string_view element = trimmed(left_.substr(0, at));
-  left_ = at < left_.size() ? left_.substr(at + 1) : std::string_view();
+  const size_t end = end_of_element(left_);
+  const std::string_view element = trimmed(left_.substr(0, end));
+  left_ = end < left_.size() ? left_.substr(end + 1) : std::string_view();
   return element;
 }
 
