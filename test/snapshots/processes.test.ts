@@ -113,7 +113,7 @@ describe('kill -9 at any moment', () => {
             await checkWhole(store, kind);
           });
         }
-        expect(swept).toBeGreaterThan(rounds);
+        expect(swept).toBeGreaterThanOrEqual(rounds); // of each round what the last to be killed had in work
         await withStoreAt(root, kind, root, async (store) => {
           const { snapshotter } = store;
           for (;;) {
