@@ -172,6 +172,9 @@ async function names(directory: string): Promise<string[]> {
   try {
     return (await readdir(directory)).filter(isID);
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return []; // a full disk had no room for it
+    }
     throw UnpackError.fromSystem(error, directory);
   }
 }
