@@ -49,8 +49,8 @@ void make_json(MetadataSession::Columns::Column& column, size_t lines) {
 
 // Adds the element of entry `at`.
 void append_element(MetadataSession::Columns::Column& column, std::string_view element, size_t at) {
-  const bool is_plain =
-      element.size() >= 2 && element.front() == '"' && element.find('\\') == std::string_view::npos;
+  const bool is_plain = element.size() >= 2 && element.front() == '"' && element.back() == '"' &&
+                        element.find('\\') == std::string_view::npos;
   if (!is_plain && !column.is_json) make_json(column, at);
   if (at > 0) column.text += column.is_json ? ',' : '\n';
   if (!column.is_json) {

@@ -1,4 +1,4 @@
-// MetadataSession: one reader and writer of an MetadataEnvironment, with the transaction that it is
+// MetadataSession: one reader and writer of a MetadataEnvironment, with the transaction that it is
 // in. Keys are bytes, in their order; values are JSON. For one thread at a time, and a write
 // transaction ends in the thread that has begun it, since LMDB's lock on writing belongs to the
 // thread.

@@ -133,6 +133,10 @@ c json ["x","","z\n"])");
   session.end_read();
   REQUIRE(session.begin_read().ok());
   CHECK_EQ(columns({0, 1}, "l\t"), "a\nb\nc lines x\n\nz json [1,1,1]");
+  put(session, {{"m\ta", R"(["x])"}});  // damaged: as it is, for JSON to refuse it
+  session.end_read();
+  REQUIRE(session.begin_read().ok());
+  CHECK_EQ(columns({0}, "m\t"), R"(a json ["x])");
 }
 
 TEST(elements_of_what_is_no_array_are_none) {
