@@ -69,4 +69,9 @@ Napi::Error to_js_error(Napi::Env env, const Error& error) {
   return result;
 }
 
+Napi::Value throw_error(Napi::Env env, const Error& error) {
+  to_js_error(env, error).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
 }  // namespace ociunpack::addon

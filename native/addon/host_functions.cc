@@ -110,10 +110,7 @@ Napi::Value read_xattr_function(const Napi::CallbackInfo& info) {
   const std::string name = fields.text("name");
   if (!fields.ok()) return env.Undefined();
   const auto value = read_xattr(path, name);
-  if (!value.ok()) {
-    to_js_error(env, value.error()).ThrowAsJavaScriptException();
-    return env.Undefined();
-  }
+  if (!value.ok()) return throw_error(env, value.error());
   if (!value.value()) return env.Null();
   return Napi::Buffer<char>::Copy(env, value.value()->data(), value.value()->size());
 }
@@ -126,8 +123,7 @@ Napi::Value write_xattr_function(const Napi::CallbackInfo& info) {
   const std::string value = fields.text("value");
   if (!fields.ok()) return env.Undefined();
   const Status status = write_xattr(path, name, value);
-  if (!status.ok()) to_js_error(env, status.error()).ThrowAsJavaScriptException();
-  return env.Undefined();
+  return status.ok() ? env.Undefined() : throw_error(env, status.error());
 }
 
 }  // namespace

@@ -15,13 +15,8 @@
 namespace ociunpack::addon {
 namespace {
 
-Napi::Value failed(Napi::Env env, const Error& error) {
-  to_js_error(env, error).ThrowAsJavaScriptException();
-  return env.Undefined();
-}
-
 Napi::Value done(Napi::Env env, const Status& status) {
-  return status.ok() ? env.Undefined() : failed(env, status.error());
+  return status.ok() ? env.Undefined() : throw_error(env, status.error());
 }
 
 // Eight bytes at a time: a list has a megabyte of them.
@@ -53,7 +48,7 @@ Napi::Value open_metadata(const Napi::CallbackInfo& info) {
   options.max_readers = static_cast<unsigned>(fields.number("maxReaders"));
   if (!fields.ok()) return info.Env().Undefined();
   auto environment = MetadataEnvironment::open(directory, options);
-  if (!environment.ok()) return failed(info.Env(), environment.error());
+  if (!environment.ok()) return throw_error(info.Env(), environment.error());
   return wrap_session(info.Env(),
                       std::make_shared<MetadataSession>(std::move(environment).value()));
 }
@@ -103,7 +98,7 @@ Napi::Value get(const Napi::CallbackInfo& info) {
   const std::string key = call.text(1);
   if (!call.ok()) return info.Env().Undefined();
   const auto value = call.session().get(key);
-  if (!value.ok()) return failed(info.Env(), value.error());
+  if (!value.ok()) return throw_error(info.Env(), value.error());
   return value.value() ? text_of(info.Env(), *value.value()) : info.Env().Undefined();
 }
 
@@ -151,7 +146,7 @@ Napi::Value page(const Napi::CallbackInfo& info) {
   const RangeArguments given(info);
   if (!call.ok()) return info.Env().Undefined();
   const auto text = call.session().page(given.range());
-  if (!text.ok()) return failed(info.Env(), text.error());
+  if (!text.ok()) return throw_error(info.Env(), text.error());
   return text_of(info.Env(), text.value());
 }
 
@@ -163,7 +158,7 @@ Napi::Value columns(const Napi::CallbackInfo& info) {
   if (!wanted.IsArray()) given.fields.fail("columns", "is not an array");
   if (!call.ok()) return env.Undefined();
   const auto page = call.session().columns(given.range(), numbers_of(wanted));
-  if (!page.ok()) return failed(env, page.error());
+  if (!page.ok()) return throw_error(env, page.error());
   const MetadataSession::Columns& found = page.value();
   auto object = Napi::Object::New(env);
   object.Set("keys", text_of(env, found.keys));
@@ -184,7 +179,7 @@ Napi::Value count(const Napi::CallbackInfo& info) {
   const std::string prefix = call.text(1);
   if (!call.ok()) return info.Env().Undefined();
   const auto counted = call.session().count(prefix);
-  if (!counted.ok()) return failed(info.Env(), counted.error());
+  if (!counted.ok()) return throw_error(info.Env(), counted.error());
   return Napi::Number::New(info.Env(), static_cast<double>(counted.value()));
 }
 

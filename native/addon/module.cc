@@ -36,11 +36,6 @@ bool need_text(const Napi::CallbackInfo& info, size_t count) {
   return true;
 }
 
-Napi::Value throw_error(Napi::Env env, const Error& error) {
-  to_js_error(env, error).ThrowAsJavaScriptException();
-  return env.Undefined();
-}
-
 Napi::Value error_codes(const Napi::CallbackInfo& info) {
   auto codes = Napi::Array::New(info.Env());
 #define OCIUNPACK_PUSH_CODE(name) codes.Set(codes.Length(), #name);

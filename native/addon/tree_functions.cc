@@ -86,10 +86,7 @@ Napi::Value sync_function(const Napi::CallbackInfo& info) {
   // A duplicate shares the open file, which is what remembers the failed writes that were told.
   auto fd = std::make_shared<UniqueFd>(
       ::fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0));
-  if (!fd->valid()) {
-    to_js_error(env, system_error(errno, "fcntl", "", "F_DUPFD")).ThrowAsJavaScriptException();
-    return env.Undefined();
-  }
+  if (!fd->valid()) return throw_error(env, system_error(errno, "fcntl", "", "F_DUPFD"));
   return run_apart<bool>(
       env,
       [fd]() -> Result<bool> {
@@ -108,8 +105,7 @@ Napi::Value exchange_function(const Napi::CallbackInfo& info) {
   }
   const Status status = exchange_paths(info[0].As<Napi::String>().Utf8Value(),
                                        info[1].As<Napi::String>().Utf8Value());
-  if (!status.ok()) to_js_error(env, status.error()).ThrowAsJavaScriptException();
-  return env.Undefined();
+  return status.ok() ? env.Undefined() : throw_error(env, status.error());
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 // Where things lie in the directory of a content store, and the few system calls on them that keep it crash-safe.
 
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { makeDirectory } from '../native/index.js';
 import { parseDigest } from '../oci/digest.js';
+import { syncDirectory } from '../sync-directory.js';
 
 export const blobsName = 'blobs';
 export const ingestName = 'ingest';
@@ -42,16 +42,6 @@ export async function makeDurableDirectory(directory: string): Promise<void> {
     }
   } catch (error) {
     throw UnpackError.fromSystem(error, directory);
-  }
-}
-
-/** Waits until the names in a directory are on the disk. */
-export function syncDirectory(directory: string): void {
-  const descriptor = openSync(directory, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }
 

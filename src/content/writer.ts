@@ -8,8 +8,9 @@ import { UnpackError } from '../errors.js';
 import type { ContentInfo, Database, LabelChanges, Time } from '../metadata/index.js';
 import type { FileLock } from '../native/index.js';
 import { type DigestAlgorithm, parseDigest } from '../oci/digest.js';
+import { syncDirectory } from '../sync-directory.js';
 import { type IngestStatus, ingestStatus, lockIngest, removeIngest } from './ingests.js';
-import { blobPath, ingestDirectory, makeDurableDirectory, syncDirectory } from './layout.js';
+import { blobPath, ingestDirectory, makeDurableDirectory } from './layout.js';
 import { noteBlob, removeUnrecorded } from './records.js';
 
 const readSize = 1024 * 1024;

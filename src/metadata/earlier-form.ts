@@ -4,9 +4,9 @@
 import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { loadBinding, makeDirectorySync } from '../native/index.js';
+import { syncDirectory } from '../sync-directory.js';
 import { cutOff } from './data-extent.js';
 import { DataFile, earlierLayout } from './data-file.js';
-import { syncDirectory } from './environment-files.js';
 
 /**
  * Writes the data of the environment in `directory` in the current form: all of it or nothing. The write lock is held, and

@@ -1,17 +1,10 @@
 // The files of the LMDB environment before it is opened: what they are, what a maker that was killed has left, and room for
 // the lock file, which LMDB maps.
 
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fsyncSync,
-  openSync,
-  readSync,
-  writeSync,
-} from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
+import { syncDirectory } from '../sync-directory.js';
 import { currentLayout, earlierLayout, type PageLayout } from './data-file.js';
 
 /** The form of the data: LMDB's own, or what it was before the first release (earlier-form.ts). */
@@ -139,15 +132,6 @@ function isBegun(head: Buffer): boolean {
     head.subarray(0, 8).every((byte) => byte === 0) && // the number of the page
     (layouts.some(([, layout]) => isBeginOf(layout)) || head.every((byte) => byte === 0))
   );
-}
-
-export function syncDirectory(directory: string): void {
-  const descriptor = openSync(directory, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
 }
 
 function writeAll(descriptor: number, bytes: Buffer): void {

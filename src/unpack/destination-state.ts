@@ -5,6 +5,7 @@ import { open, readdir, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { instanceOf } from '../snapshots/instance.js';
+import { syncDirectory } from '../sync-directory.js';
 import { flatRootName, parseImageJson } from './image-json.js';
 import type { Format, Policies } from './options.js';
 
@@ -111,12 +112,7 @@ async function replaceState(directory: string, state: State, sync: boolean): Pro
   }
   await rename(`${file}.tmp`, file);
   if (sync) {
-    const own = await open(path.dirname(file), 'r');
-    try {
-      await own.sync();
-    } finally {
-      await own.close();
-    }
+    syncDirectory(path.dirname(file));
   }
 }
 
