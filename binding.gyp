@@ -1,7 +1,7 @@
 # The addon, and the unit tests of native/ without Node. Sources are found by their folders.
 {
   "variables": {
-    "core_sources": ["<!@(python3 scripts/sources.py native/base native/source native/decode native/digest native/tar native/tree native/apply native/pipeline native/audit native/host native/metadata)", "native/metadata/lmdb.c"],
+    "core_sources": ["<!@(python3 scripts/sources.py native/base native/source native/decode native/digest native/tar native/tree native/apply native/pipeline native/audit native/host native/metadata native/text)", "native/metadata/lmdb.c"],
     # The C sources of LMDB that the package `lmdb` brings; lmdb.c is compiled from them.
     "lmdb_directory": "<!(node -p \"require('node:path').join(require.resolve('lmdb'), '../../dependencies/lmdb-data-v1/libraries/liblmdb')\")",
     "openssl_fips%": ""

@@ -62,6 +62,11 @@ export function isPrintable(text: string): boolean {
   return /^[ -~…]*$/.test(text);
 }
 
+/** {@link isPrintable} of each line. */
+export function arePrintable(lines: string): boolean {
+  return /^[ -~…\n]*$/.test(lines);
+}
+
 /** Text of /proc's lists of mounts, in which blanks and the like are octal numbers (proc(5)). */
 export function unescapeMount(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) =>

@@ -1,6 +1,5 @@
 #include "addon/metadata_functions.h"
 
-#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,6 +8,7 @@
 #include "addon/args.h"
 #include "addon/errors.h"
 #include "addon/objects.h"
+#include "addon/text_functions.h"
 #include "metadata/environment.h"
 #include "metadata/session.h"
 
@@ -17,26 +17,6 @@ namespace {
 
 Napi::Value done(Napi::Env env, const Status& status) {
   return status.ok() ? env.Undefined() : throw_error(env, status.error());
-}
-
-// Eight bytes at a time: a list has a megabyte of them.
-bool is_ascii(std::string_view text) {
-  uint64_t bits = 0;
-  size_t at = 0;
-  for (uint64_t word; at + sizeof word <= text.size(); at += sizeof word) {
-    std::memcpy(&word, text.data() + at, sizeof word);
-    bits |= word;
-  }
-  for (; at < text.size(); ++at) bits |= static_cast<unsigned char>(text[at]);
-  return (bits & 0x8080808080808080) == 0;
-}
-
-// As Latin-1 where that is the same: V8 copies it, and does not decode it.
-Napi::Value text_of(Napi::Env env, std::string_view text) {
-  if (!is_ascii(text)) return Napi::String::New(env, text.data(), text.size());
-  napi_value value = nullptr;
-  napi_create_string_latin1(env, text.data(), text.size(), &value);
-  return Napi::Value(env, value);
 }
 
 Napi::Value open_metadata(const Napi::CallbackInfo& info) {
@@ -162,12 +142,8 @@ Napi::Value columns(const Napi::CallbackInfo& info) {
   const MetadataSession::Columns& found = page.value();
   auto object = Napi::Object::New(env);
   object.Set("keys", text_of(env, found.keys));
-  auto columns = Napi::Array::New(env, found.columns.size());
-  for (uint32_t i = 0; i < found.columns.size(); ++i) {
-    auto column = Napi::Object::New(env);
-    column.Set(found.columns[i].is_json ? "json" : "lines", text_of(env, found.columns[i].text));
-    columns.Set(i, column);
-  }
+  auto columns = Napi::Array::New(env, found.fields.size());
+  for (uint32_t i = 0; i < found.fields.size(); ++i) columns.Set(i, text_of(env, found.fields[i]));
   object.Set("columns", columns);
   object.Set("count", static_cast<double>(found.count));
   object.Set("more", found.more);

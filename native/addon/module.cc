@@ -13,6 +13,7 @@
 #include "addon/metadata_functions.h"
 #include "addon/objects.h"
 #include "addon/promise.h"
+#include "addon/text_functions.h"
 #include "addon/tree_functions.h"
 #include "apply/dir_cache.h"
 #include "apply/remove.h"
@@ -220,6 +221,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add_tree_functions(env, exports);
   add_audit_functions(env, exports);
   add_metadata_functions(env, exports);
+  add_text_functions(env, exports);
   return exports;
 }
 

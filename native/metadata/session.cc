@@ -12,6 +12,8 @@ namespace {
 // Bytes of a page from which on it ends: large enough that calls cost nothing, small beside the
 // heap.
 constexpr size_t kPageBytes = 256 << 10;
+// Of columns, of which nothing is made but their texts: most lists have one page.
+constexpr size_t kColumnsBytes = 16 << 20;
 
 MDB_val value_of(std::string_view bytes) { return {bytes.size(), const_cast<char*>(bytes.data())}; }
 
@@ -34,30 +36,15 @@ void append_json_string(std::string& text, std::string_view bytes) {
   text.append(bytes, plain).append(1, '"');
 }
 
-// Makes a JSON array of the lines that a column has.
-void make_json(MetadataSession::Columns::Column& column, size_t lines) {
-  std::string json = "[";
-  std::string_view left = column.text;
-  for (size_t line = 0; line < lines; ++line) {
-    const std::string_view text = left.substr(0, left.find('\n'));
-    json.append(line > 0 ? ",\"" : "\"").append(text).append(1, '"');
-    left.remove_prefix(std::min(left.size(), text.size() + 1));
-  }
-  column.text = std::move(json);
-  column.is_json = true;
-}
-
-// Adds the element of entry `at`.
-void append_element(MetadataSession::Columns::Column& column, std::string_view element, size_t at) {
-  const bool is_plain = element.size() >= 2 && element.front() == '"' && element.back() == '"' &&
-                        element.find('\\') == std::string_view::npos;
-  if (!is_plain && !column.is_json) make_json(column, at);
-  if (at > 0) column.text += column.is_json ? ',' : '\n';
-  if (!column.is_json) {
-    column.text += element.substr(1, element.size() - 2);
-  } else {
-    column.text += element.empty() ? "null" : element;
-  }
+// What a column shows of an element; nothing of one that a line cannot show.
+std::optional<std::string_view> shown(std::string_view element) {
+  if (element.empty()) return std::nullopt;
+  const char first = element.front();
+  if (first == '-' || (first >= '0' && first <= '9')) return element;
+  const bool is_string = element.size() >= 2 && first == '"' && element.back() == '"';
+  const auto has = [element](char byte) { return element.find(byte) != std::string_view::npos; };
+  if (!is_string || has('\\') || has('\n')) return std::nullopt;
+  return element.substr(1, element.size() - 2);
 }
 
 }  // namespace
@@ -194,29 +181,34 @@ Result<std::string_view> MetadataSession::page(const Range& range) {
 Result<MetadataSession::Columns> MetadataSession::columns(const Range& range,
                                                           const std::vector<uint32_t>& fields) {
   Columns page;
-  page.columns.resize(fields.size());
+  page.fields.resize(fields.size());
   size_t bytes = 0;
+  Status read;
   OCIUNPACK_TRY(walk(range.prefix, range.after, [&](std::string_view rest, std::string_view value) {
-    if (bytes >= kPageBytes) {
+    if (bytes >= kColumnsBytes) {
       page.more = true;
       return false;
     }
-    if (page.count > 0) page.keys += '\n';
-    page.keys += rest;
+    const std::string_view end = page.count > 0 ? "\n" : "";
+    page.keys.append(end).append(rest);
     bytes += rest.size();
     JsonElements elements(value);
     uint32_t next = 0;
     for (size_t i = 0; i < fields.size(); ++i) {
       std::string_view element;
       for (; next <= fields[i]; ++next) element = elements.next();
-      append_element(page.columns[i], element, page.count);
-      bytes += element.size();
+      const auto line = shown(element);
+      if (!line) {
+        read = input_error(Code::ERR_STORE_CORRUPT, "columns", environment_->directory(),
+                           "what is stored at " + std::string(rest) + " is damaged");
+        return false;
+      }
+      page.fields[i].append(end).append(*line);
+      bytes += line->size();
     }
     return ++page.count != range.limit;
   }));
-  for (Columns::Column& column : page.columns) {
-    if (column.is_json) column.text += ']';
-  }
+  OCIUNPACK_TRY(std::move(read));
   return page;
 }
 

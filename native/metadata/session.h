@@ -49,15 +49,12 @@ class MetadataSession {
   Result<std::string_view> page(const Range& range);
 
   // The same by columns: of the keys the rests, and of each value, which is an array, the elements
-  // at `fields`, which ascend. As texts again, of as many lines as there are entries.
+  // at `fields`, which ascend: numbers as they are written, strings without their quotes. As texts
+  // again, of a line for each entry. ERR_STORE_CORRUPT for a value without such an element, and for
+  // what is no number and no string without escapes.
   struct Columns {
     std::string keys;  // keys have no line feeds
-    struct Column {
-      std::string text;
-      bool is_json = false;  // a JSON array (null where a value has no such element), and not lines
-    };
-    std::vector<Column>
-        columns;  // lines where all are strings without escapes, which are quicker to read
+    std::vector<std::string> fields;
     size_t count = 0;
     bool more = false;
   };

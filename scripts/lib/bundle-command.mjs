@@ -53,16 +53,14 @@ function lazily(id) {
   const names = Object.entries(process.getBuiltinModule(id) ?? {})
     .filter(([, value]) => typeof value === 'function')
     .map(([name]) => name);
-  return [
-    `import { createRequire } from 'node:module';`,
-    'const outside = createRequire(__filename);',
-    ...names.map(
+  return names
+    .map(
       (name) => `export function ${name}(...args) {
-        const own = outside('${id}').${name};
+        const own = process.getBuiltinModule('${id}').${name};
         return new.target === undefined ? own(...args) : Reflect.construct(own, args);
       }`,
-    ),
-  ].join('\n');
+    )
+    .join('\n');
 }
 
 /**

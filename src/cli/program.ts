@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UnpackError } from '../errors.js';
 import { packageVersion } from '../version.js';
+import type { Output } from './output.js';
 import { exitUsage, RunContext } from './run-context.js';
 import { StopSignals } from './stop-signals.js';
 
@@ -101,9 +102,9 @@ function usageError({ code, message }: CommanderError): UnpackError {
 }
 
 /** Parses `args` (without node and script), runs the command, and resolves to its exit code. */
-export async function run(args: readonly string[]): Promise<number> {
+export async function run(args: readonly string[], output: Output): Promise<number> {
   const stops = new StopSignals().listen();
-  const context = new RunContext(process, stops);
+  const context = new RunContext(output, process.env, stops);
   const json = args.includes('--json');
   const program = new Command('oci-unpack')
     .description('Unpacks container images into layers that overlayfs mounts, exactly and fast.')
@@ -112,6 +113,10 @@ export async function run(args: readonly string[]): Promise<number> {
     .enablePositionalOptions()
     // 80 columns less the longest command leave 35 for what it does: wrapped too, not cut by the terminal.
     .configureHelp({ minWidthToWrap: 30 })
+    .configureOutput({
+      writeOut: (text) => output.write(text),
+      writeErr: (text) => output.stderr.write(text),
+    })
     .exitOverride();
   program.addHelpText('after', '\nExample:\n  $ oci-unpack unpack oci:./image:latest ./unpacked');
   await addCommands(program, args, context);

@@ -13,9 +13,9 @@ export interface Style {
   cyan(text: string): string;
 }
 
-/** Colours for `stream`: on a terminal, unless NO_COLOR is set and not empty (no-color.org). */
-export function styleFor(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Style {
-  const colored = stream.isTTY && !env.NO_COLOR && env.TERM !== 'dumb';
+/** Colours: on a terminal, unless NO_COLOR is set and not empty (no-color.org). */
+export function styleFor(isTerminal: boolean, env: NodeJS.ProcessEnv): Style {
+  const colored = isTerminal && !env.NO_COLOR && env.TERM !== 'dumb';
   const paint = (open: number, close: number) => (text: string) =>
     colored ? `\x1b[${open}m${text}\x1b[${close}m` : text;
   return {

@@ -32,13 +32,13 @@ const imageKind: RecordKind<Image> = {
   },
 };
 
-/** Of each image one element of each. */
+/** What a list shows of images: texts of a line for each, and none for no image. */
 export interface ImageColumns {
-  names: string[];
+  names: string;
   /** Milliseconds since 1970. */
-  updatedAt: number[];
+  updatedAt: string;
   /** Of the targets. */
-  digests: string[];
+  digests: string;
 }
 
 /** The images of a namespace, in a transaction. */
@@ -74,8 +74,8 @@ export class ImageStore {
   /** What a list shows of all images, by columns, in order of the names. */
   columns(): ImageColumns {
     const { updatedAt, digest } = imageListFields;
-    const { keys: names, columns } = this.#records.columns([updatedAt, digest]);
-    const [times, digests] = columns as [number[], string[]];
+    const { keys: names, fields } = this.#records.columns([updatedAt, digest]);
+    const [times, digests] = fields as [string, string];
     return { names, updatedAt: times, digests };
   }
 

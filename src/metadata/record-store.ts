@@ -3,7 +3,7 @@
 
 import { UnpackError } from '../errors.js';
 import { compileFilters, type FieldOf } from './filters.js';
-import type { Tree } from './tree.js';
+import type { Columns, Tree } from './tree.js';
 
 /** What a store does with its records. */
 export interface RecordKind<T> {
@@ -63,7 +63,7 @@ export class RecordStore<T> {
   }
 
   /** The ids, and of each record the stored elements at `fields`: see {@link Tree.columns}. */
-  columns(fields: readonly number[]): { keys: string[]; columns: unknown[][] } {
+  columns(fields: readonly number[]): Columns {
     return this.#tree.columns(this.#prefix, fields);
   }
 

@@ -29,9 +29,12 @@ export interface TreeOptions {
 /** An entry of a range: its key without the range's prefix, and its value. */
 export type Entry = readonly [rest: string, value: unknown];
 
-interface ColumnsPage {
-  keys: string[];
-  columns: unknown[][];
+/** Texts of a line for each entry, and none for no entry. */
+export interface Columns {
+  /** The keys without the range's prefix. */
+  keys: string;
+  /** Of each of the fields that were asked for. */
+  fields: string[];
 }
 
 /** Trees that are in a write transaction now, by directory: a second one in this thread would wait for ever. */
@@ -167,19 +170,22 @@ export class Tree implements RawStore {
   /** The keys alone, each without the prefix. */
   *keys(prefix: string, limit = 0): Iterable<string> {
     for (const { keys } of this.#columns(prefix, [], limit)) {
-      yield* keys;
+      yield* keys.split('\n');
     }
   }
 
   /**
-   * Of entries whose values are arrays the keys, without the prefix, and some elements, by columns: each of `fields`, which
-   * ascend, has one. A third of the time of {@link range}, where most of the values are of no interest.
+   * Of entries whose values are arrays the keys and some elements, by columns: numbers, and strings without escapes. For
+   * long lists: nothing is made for an entry alone, which takes a fifth of the time of {@link range}.
+   *
+   * @param fields of the elements, ascending
+   * @throws UnpackError `ERR_STORE_CORRUPT` for a value without such an element
    */
-  columns(prefix: string, fields: readonly number[]): { keys: string[]; columns: unknown[][] } {
+  columns(prefix: string, fields: readonly number[]): Columns {
     const pages = Array.from(this.#columns(prefix, fields, 0));
     return {
-      keys: joined(pages.map(({ keys }) => keys)),
-      columns: fields.map((_, at) => joined(pages.map(({ columns }) => columns[at] ?? []))),
+      keys: pages.map(({ keys }) => keys).join('\n'),
+      fields: fields.map((_, at) => pages.map(({ columns }) => columns[at]).join('\n')),
     };
   }
 
@@ -201,19 +207,18 @@ export class Tree implements RawStore {
     return this.#call(() => this.#binding.getValue(this.#session, key));
   }
 
-  *#columns(prefix: string, columns: readonly number[], limit: number): Iterable<ColumnsPage> {
+  /** Pages with entries. */
+  *#columns(prefix: string, columns: readonly number[], limit: number): Iterable<MetadataColumns> {
     let after: string | undefined = '';
     while (after !== undefined) {
       const range = { prefix, after, limit, columns };
       const page: MetadataColumns = this.#call(() =>
         this.#binding.readColumns(this.#session, range),
       );
-      const keys: string[] = page.count === 0 ? [] : page.keys.split('\n');
-      const cells = page.columns.map(({ lines, json }) =>
-        lines === undefined ? (this.#parse(json, prefix) as unknown[]) : lines.split('\n'),
-      );
-      yield { keys, columns: page.count === 0 ? columns.map(() => []) : cells };
-      after = page.more ? keys.at(-1) : undefined;
+      if (page.count > 0) {
+        yield page;
+      }
+      after = page.more ? page.keys.slice(page.keys.lastIndexOf('\n') + 1) : undefined;
     }
   }
 
@@ -264,11 +269,6 @@ function checkReadable(directory: string): void {
     const problem = 'is of before the first release; it must be opened for writing once';
     throw new UnpackError('ERR_STORE_VERSION', `${directory}: ${problem}`, details);
   }
-}
-
-/** `concat` copies whole arrays; `flat` asks of each element what it is. */
-function joined<T>(arrays: readonly T[][]): T[] {
-  return ([] as T[]).concat(...arrays);
 }
 
 function synchronous<T>(result: T): T {

@@ -40,10 +40,19 @@ export interface MetadataRange {
 export interface MetadataColumns {
   /** Of each entry the key without the prefix. */
   keys: string;
-  /** Lines; or where not all elements are strings without escapes, a JSON array, null where a value has no such element. */
-  columns: ({ lines: string; json?: undefined } | { json: string; lines?: undefined })[];
+  /** Numbers as they are written, strings without their quotes. */
+  columns: string[];
   count: number;
   more: boolean;
+}
+
+/** A column of a table for a terminal. */
+export interface TableColumn {
+  /** A line each, the heading first; safe to print. */
+  cells: string;
+  alignRight: boolean;
+  /** Characters of a cell: the middle of a longer one is cut out; no limit where it is not given. */
+  most?: number | undefined;
 }
 
 /** A window of a file; `length` is to its end where it is not given. */
@@ -408,12 +417,20 @@ export interface Binding {
    * is empty. `limit` 0: as many as make 256 KiB; `more` tells whether others follow them.
    */
   readPage(session: MetadataSession, range: MetadataRange): string;
-  /** The same of keys, and of values that are arrays the elements at the ascending numbers `columns`. */
+  /**
+   * The same of keys, and of values that are arrays the elements at the ascending numbers `columns`. ERR_STORE_CORRUPT
+   * where one is no number and no string without escapes.
+   */
   readColumns(
     session: MetadataSession,
     range: MetadataRange & { columns: readonly number[] },
   ): MetadataColumns;
   countKeys(session: MetadataSession, prefix: string): number;
+  /**
+   * A table for a terminal of `width` characters, a line for each row, without the last one's end: cells as wide as the
+   * widest of their column, two blanks between them, none at the end of a line; an ellipsis for what is cut. Synchronous.
+   */
+  drawTable(table: { columns: readonly TableColumn[]; width: number }): string;
   /** `lowers` top first; without `upper` read-only. Paths are absolute. ERR_MOUNT. */
   mountOverlay(options: {
     lowers: string[];

@@ -58,7 +58,7 @@ export class Images {
     return this.#context.database.view((tx) => tx.images.names());
   }
 
-  /** What a list shows, by columns, in order of the names: of ten thousand images a third of the time of {@link list}. */
+  /** What a list shows, by columns, in order of the names: of ten thousand images a fifth of the time of {@link list}. */
   columns(): ImageColumns {
     return this.#context.database.view((tx) => tx.images.columns());
   }

@@ -32,7 +32,7 @@ export function inspectCommand(context: RunContext): Command {
         signal: context.signal,
       });
       if (given.quiet && !given.json) {
-        context.stdout.write(`${info.manifestDigest}\n`);
+        context.write(`${info.manifestDigest}\n`);
       }
       context.print(given, info, () => infoLines(info, context));
     });

@@ -29,7 +29,7 @@ function list(context: RunContext): Command {
     .action(async (filters: string[], given: StoreArguments) => {
       const blobs = await withStore(given, 'read', (store) => store.content.list(filters));
       if (given.quiet && !given.json) {
-        context.stdout.write(quietLines(blobs.map(({ digest }) => digest)));
+        context.write(quietLines(blobs.map(({ digest }) => digest)));
       }
       context.print(given, blobs, () =>
         listing(context, blobs, [
@@ -54,7 +54,7 @@ function get(context: RunContext): Command {
         if (given.json) {
           context.print(given, { ...(await store.content.info(digest)), path }, () => '');
         } else if (given.quiet) {
-          context.stdout.write(`${path}\n`);
+          context.write(`${path}\n`);
         } else {
           await writeBlob(context, path);
         }
@@ -97,7 +97,7 @@ function ingests(context: RunContext): Command {
     .action(async (given: StoreArguments) => {
       const all = await withStore(given, 'read', (store) => store.content.ingests());
       if (given.quiet && !given.json) {
-        context.stdout.write(quietLines(all.map(({ ref }) => ref)));
+        context.write(quietLines(all.map(({ ref }) => ref)));
       }
       context.print(given, all, () =>
         listing(context, all, [

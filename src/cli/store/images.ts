@@ -8,7 +8,7 @@ import type { RunContext } from '../run-context.js';
 import { unpackStoredCommand } from './import.js';
 import { addStoreOptions, type StoreArguments, withStore } from './options.js';
 import { removeEach } from './record-commands.js';
-import { agoOfEach, listing, quietLines } from './tables.js';
+import { agoOfEach, listingOfLines, quietText } from './tables.js';
 
 /** The command. */
 export const imagesCommand: CommandFactory = (context) =>
@@ -28,13 +28,6 @@ function list(context: RunContext): Command {
     .argument('[filter...]', 'e.g. name~=debian, target.digest==sha256:..., labels.team==web')
     .addHelpText('after', '\nExample:\n  $ oci-unpack images ls --json | jq -r .[].name')
     .action(async (filters: string[], given: StoreArguments) => {
-      if (given.quiet && !given.json) {
-        const names = await withStore(given, 'read', ({ images }) =>
-          filters.length > 0 ? images.list(filters).map(({ name }) => name) : images.names(),
-        );
-        context.stdout.write(quietLines(names));
-        return;
-      }
       if (given.json) {
         const images = await withStore(given, 'read', (store) => store.images.list(filters));
         context.print(given, images, () => []);
@@ -43,25 +36,33 @@ function list(context: RunContext): Command {
       const images = await withStore(given, 'read', (store) =>
         filters.length > 0 ? columnsOf(store.images.list(filters)) : store.images.columns(),
       );
+      if (given.quiet) {
+        context.write(quietText(images.names));
+      }
       context.print(given, images, () => imageLines(context, images));
     });
 }
 
 function columnsOf(images: readonly Image[]): ImageColumns {
   return {
-    names: images.map(({ name }) => name),
-    digests: images.map(({ target }) => target.digest),
-    updatedAt: images.map(({ updatedAt }) => updatedAt),
+    names: images.map(({ name }) => name).join('\n'),
+    digests: images.map(({ target }) => target.digest).join('\n'),
+    updatedAt: images.map(({ updatedAt }) => updatedAt).join('\n'),
   };
 }
 
-function imageLines(context: RunContext, { names, digests, updatedAt }: ImageColumns): string[] {
+function imageLines(context: RunContext, { names, digests, updatedAt }: ImageColumns): string {
   const passed = agoOfEach();
-  return listing(context, names, [
-    { head: 'NAME', text: (name) => name, most: 45 },
-    { head: 'TARGET', text: (_, at) => shortDigest(digests[at] as string) },
-    { head: 'UPDATED', text: (_, at) => passed(updatedAt[at] as number) },
+  return listingOfLines(context, [
+    { head: 'NAME', lines: names, most: 45 },
+    { head: 'TARGET', lines: shortDigests(digests) },
+    { head: 'UPDATED', lines: updatedAt.replace(/.+/g, (time) => passed(Number(time))) },
   ]);
+}
+
+/** {@link shortDigest} of each line. */
+function shortDigests(lines: string): string {
+  return lines.replace(/^[^:\n]*:(.{0,12}).*$/gm, '$1');
 }
 
 function inspect(context: RunContext): Command {

@@ -145,7 +145,7 @@ export function reportLines(context: RunContext, report: StoreReport, verb = 'co
   ];
   if (report.layers.length > 0) {
     lines.push(
-      ...listing(context, report.layers, [
+      listing(context, report.layers, [
         { head: 'LAYER', text: (_, index) => String(index), align: '>' },
         { head: 'SNAPSHOT', text: ({ chainID }) => shortDigest(chainID) },
         { head: 'BLOB', text: ({ size }) => formatBytes(size), align: '>' },

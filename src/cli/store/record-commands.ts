@@ -34,7 +34,7 @@ export function listCommand<T extends { id: string }>(
     .action(async (filters: string[], given: StoreArguments) => {
       const found = await withStore(given, 'read', (store) => kind.list(store, filters));
       if (given.quiet && !given.json) {
-        context.stdout.write(quietLines(found.map(({ id }) => id)));
+        context.write(quietLines(found.map(({ id }) => id)));
       }
       context.print(given, found, () => kind.show(context, found));
     });

@@ -60,7 +60,7 @@ function list(context: RunContext): Command {
     .action(async (filters: string[], given: StoreArguments) => {
       const found = await withStore(given, 'read', (store) => all(store, filters));
       if (given.quiet && !given.json) {
-        context.stdout.write(quietLines(found.map(({ name }) => name)));
+        context.write(quietLines(found.map(({ name }) => name)));
       }
       context.print(given, found, () =>
         listing(context, found, [

@@ -58,7 +58,7 @@ export function verifyCommand(context: RunContext): Command {
             : await verifyOther(images, given, watch);
         view?.close();
         if (script !== undefined && !given.json) {
-          context.stdout.write(script);
+          context.write(script);
         } else {
           const value = script === undefined ? report : { ...report, repairScript: script };
           context.print(given, value, () => verifyLines(report, context));

@@ -106,37 +106,28 @@ TEST(a_long_range_has_several_pages) {
 TEST(columns_are_elements_of_the_values) {
   Scratch scratch;
   MetadataSession session(open(scratch));
-  put(session, {{"k\ta", R"([[1,"]"],"x,\"y", 3 ,{"a":[4]}])"}, {"k\tb", "[5]"}, {"k\tc", "6"}});
-  REQUIRE(session.begin_read().ok());
-  const auto columns = [&](std::vector<uint32_t> fields, std::string_view prefix = "k\t") {
+  const auto columns = [&](std::vector<uint32_t> fields, std::string_view prefix) {
+    if (!session.begin_read().ok()) return std::string("not open");
     const auto page = session.columns({prefix, {}, 0}, fields);
+    session.end_read();
+    if (!page.ok()) return page.error().message();
     std::string text = page.value().keys;
-    for (const auto& column : page.value().columns) {
-      text += (column.is_json ? " json " : " lines ") + column.text;
-    }
+    for (const std::string& field : page.value().fields) text += " | " + field;
     return text;
   };
-  CHECK_EQ(columns({0, 2}), "a\nb\nc json [[1,\"]\"],5,null] json [3,null,null]");
-  CHECK_EQ(columns({1, 3}),
-           R"(a
-b
-c json ["x,\"y",null,null] json [{"a":[4]},null,null])");
-  CHECK_EQ(columns({}), "a\nb\nc");
-  CHECK_EQ(columns({0}, "none\t"), " lines ");
-  put(session, {{"l\ta", R"(["x",1])"}, {"l\tb", R"(["",1])"}, {"l\tc", R"(["z\n",1])"}});
-  session.end_read();
-  REQUIRE(session.begin_read().ok());
-  CHECK_EQ(columns({0}, "l\t"), R"(a
-b
-c json ["x","","z\n"])");
-  put(session, {{"l\tc", R"(["z",1])"}});
-  session.end_read();
-  REQUIRE(session.begin_read().ok());
-  CHECK_EQ(columns({0, 1}, "l\t"), "a\nb\nc lines x\n\nz json [1,1,1]");
-  put(session, {{"m\ta", R"(["x])"}});  // damaged: as it is, for JSON to refuse it
-  session.end_read();
-  REQUIRE(session.begin_read().ok());
-  CHECK_EQ(columns({0}, "m\t"), R"(a json ["x])");
+  put(session, {{"k\ta", R"([[1,"]"],"x", 3 ,{"a":[4]},-1.5])"},
+                {"k\tb", R"([{},"",4,"",0])"},
+                {"k\tc", R"([null,"z",5,"\u00e9",7e3])"}});
+  CHECK_EQ(columns({1, 2, 4}, "k\t"), "a\nb\nc | x\n\nz | 3\n4\n5 | -1.5\n0\n7e3");
+  CHECK_EQ(columns({}, "k\t"), "a\nb\nc");
+  CHECK_EQ(columns({0}, "none\t"), " | ");
+  // What a line cannot show, and what is not there.
+  for (const char* value : {R"(["x\n"])", R"(["x\"y"])", "[\"x\ny\"]", "[[1]]", "[{}]", "[null]",
+                            "[]", "5", "", R"(["x])"}) {
+    put(session, {{"m\ta", R"(["x"])"}, {"m\tb", value}});
+    const std::string told = columns({0}, "m\t");
+    CHECK(told.find("what is stored at b is damaged") != std::string::npos);
+  }
 }
 
 TEST(elements_of_what_is_no_array_are_none) {
