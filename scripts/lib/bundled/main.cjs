@@ -21,7 +21,7 @@ const cacheDirectory = `code-cache/${process.versions.v8}-${process.arch}`;
  */
 function compile(directory, name, cachedData) {
   const filename = join(directory, name);
-  const source = readFileSync(filename, 'utf8');
+  const source = readFileSync(filename, 'latin1'); // ASCII: see scripts/lib/bundle-command.mjs
   const seen = 'exports, require, module, __filename, __dirname, importOutside';
   return new Script(`(function (${seen}) { ${source}\n})`, { filename, cachedData });
 }
