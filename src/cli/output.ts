@@ -65,12 +65,14 @@ function isDevice(fd: number): boolean {
   return fstatSync(fd).isCharacterDevice();
 }
 
+/** How long a reader may take nothing until the stream waits for it: most take what comes at once. */
+const patienceMilliseconds = 10;
+
 /**
- * Writes to stdout if it is a file or a pipe, and tells how many bytes. Never waits for a reader, since signals would have
- * to wait too; nor does it tell errors: the stream gets what is left, and meets them again.
+ * Writes to stdout if it is a file or a pipe, and tells how many bytes. Does not wait for a slow reader, since signals
+ * would have to wait too; nor does it tell errors: the stream gets what is left, and meets them again.
  */
 function writeAtOnce(bytes: Buffer): number {
-  let written = 0;
   let pipe: number | undefined;
   try {
     const stdout = fstatSync(1);
@@ -80,14 +82,31 @@ function writeAtOnce(bytes: Buffer): number {
     } else if (!stdout.isFile()) {
       return 0;
     }
-    while (written < bytes.length) {
-      written += writeSync(pipe ?? 1, bytes, written);
-    }
+    return writeWhilePatient(pipe ?? 1, bytes);
   } catch {
-    // See above.
+    return 0; // a pipe that cannot be opened again
+  } finally {
+    if (pipe !== undefined) {
+      closeSync(pipe);
+    }
   }
-  if (pipe !== undefined) {
-    closeSync(pipe);
+}
+
+function writeWhilePatient(fd: number, bytes: Buffer): number {
+  const never = new Int32Array(new SharedArrayBuffer(4)); // which nobody wakes
+  let written = 0;
+  let progress = performance.now();
+  while (written < bytes.length) {
+    try {
+      written += writeSync(fd, bytes, written);
+      progress = performance.now();
+    } catch (error) {
+      const waited = performance.now() - progress;
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || waited > patienceMilliseconds) {
+        break;
+      }
+      Atomics.wait(never, 0, 0, 0.1);
+    }
   }
   return written;
 }
