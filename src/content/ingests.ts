@@ -1,12 +1,13 @@
 // Ingests: blobs that are being written, or were when their writer ended. Each has a directory; an flock in it says
 // whether somebody writes now, so that a killed owner does not keep it.
 
-import { readdir, readFile, rmdir, stat } from 'node:fs/promises';
+import { rmdirSync, type Stats, statSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import { checkName, type Time } from '../metadata/index.js';
 import { type FileLock, makeDirectory, tryLockFile } from '../native/index.js';
-import { ingestDirectory, ingestFiles, ingestName, removeFile } from './layout.js';
+import { ingestDirectory, ingestFiles, ingestName, removeFile, removeSmallFile } from './layout.js';
 
 /** What is known of an ingest. */
 export interface IngestStatus {
@@ -93,15 +94,20 @@ export async function lockIngest(directory: string, ref: string): Promise<FileLo
 /** Removes the directory of an ingest whose lock is held, and lets go of it. */
 export async function removeIngest(directory: string, lock: FileLock): Promise<void> {
   try {
+    const [data, ...small] = ingestFiles;
+    await removeFile(path.join(directory, data));
     // The lock is the last: who finds none may begin anew here, and then nothing of theirs must be removed.
-    for (const name of ingestFiles) {
-      await removeFile(path.join(directory, name));
+    for (const name of small) {
+      removeSmallFile(path.join(directory, name));
     }
-    await rmdir(directory).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOTEMPTY' && error.code !== 'ENOENT' && error.code !== 'EEXIST') {
+    try {
+      rmdirSync(directory);
+    } catch (error) {
+      const { code = '' } = error as NodeJS.ErrnoException;
+      if (!['ENOTEMPTY', 'ENOENT', 'EEXIST'].includes(code)) {
         throw UnpackError.fromSystem(error, directory);
       }
-    });
+    }
   } finally {
     await lock.release();
   }
@@ -128,11 +134,14 @@ async function ingestNames(root: string): Promise<string[]> {
 }
 
 async function readStatus(directory: string): Promise<IngestStatus | undefined> {
+  const data = statOf(path.join(directory, 'data'));
+  if (data === undefined) {
+    return undefined;
+  }
   const [ref, total, expected, startedAt] = await Promise.all(
     ['ref', 'total', 'expected', 'startedat'].map((name) => readText(path.join(directory, name))),
   );
-  const data = await stat(path.join(directory, 'data')).catch(() => undefined);
-  if (ref === undefined || ref === '' || data === undefined) {
+  if (ref === undefined || ref === '') {
     return undefined;
   }
   const started = Date.parse(startedAt ?? '');
@@ -144,6 +153,15 @@ async function readStatus(directory: string): Promise<IngestStatus | undefined> 
     startedAt: Number.isNaN(started) ? data.mtimeMs : started,
     updatedAt: Math.round(data.mtimeMs),
   };
+}
+
+/** At once: a pull asks for each of its layers, and hardly ever is there one. */
+function statOf(file: string): Stats | undefined {
+  try {
+    return statSync(file, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 }
 
 async function readText(file: string): Promise<string | undefined> {

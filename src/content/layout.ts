@@ -1,6 +1,7 @@
 // Where things lie in the directory of a content store, and the few system calls on them that keep it crash-safe.
 
 import { createHash } from 'node:crypto';
+import { unlinkSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
@@ -45,13 +46,26 @@ export async function makeDurableDirectory(directory: string): Promise<void> {
   }
 }
 
-/** Removes a file; nothing there is fine. */
+/** Removes a file that may be big; nothing there is fine. */
 export async function removeFile(file: string): Promise<void> {
   try {
     await unlink(file);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      throw UnpackError.fromSystem(error, file);
-    }
+    throwUnlessGone(error, file);
+  }
+}
+
+/** {@link removeFile} of one that is small: at once, since handing it to another thread takes longer. */
+export function removeSmallFile(file: string): void {
+  try {
+    unlinkSync(file);
+  } catch (error) {
+    throwUnlessGone(error, file);
+  }
+}
+
+function throwUnlessGone(error: unknown, file: string): void {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+    throw UnpackError.fromSystem(error, file);
   }
 }

@@ -1,8 +1,8 @@
 // Writes one blob: into its ingest, where another call can go on with it, and at the end under its digest.
 
 import { createHash, type Hash } from 'node:crypto';
-import { existsSync, renameSync } from 'node:fs';
-import { type FileHandle, open, writeFile } from 'node:fs/promises';
+import { existsSync, renameSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import type { ContentInfo, Database, LabelChanges, Time } from '../metadata/index.js';
@@ -92,7 +92,7 @@ export class ContentWriter {
       const resumes = found !== undefined && fits(found, options);
       const startedAt = resumes ? found.startedAt : Date.now();
       if (!resumes) {
-        await begin(directory, ref, startedAt, options);
+        begin(directory, ref, startedAt, options);
       }
       file = await open(path.join(directory, 'data'), resumes ? 'r+' : 'w+', 0o600);
       const held = { directory, lock, file, startedAt };
@@ -318,15 +318,17 @@ function fits(found: IngestStatus, { size, digest }: WriterOptions): boolean {
   );
 }
 
-async function begin(
+/** Small files, at once: to hand each to another thread takes longer than to write it. */
+function begin(
   directory: string,
   ref: string,
   startedAt: Time,
   { size, digest }: WriterOptions,
-): Promise<void> {
-  await writeFile(path.join(directory, 'data'), '', { mode: 0o600 });
-  await writeFile(path.join(directory, 'total'), size === undefined ? '' : String(size));
-  await writeFile(path.join(directory, 'expected'), digest ?? '');
-  await writeFile(path.join(directory, 'startedat'), new Date(startedAt).toISOString());
-  await writeFile(path.join(directory, 'ref'), ref);
+): void {
+  const write = (name: string, text: string) => writeFileSync(path.join(directory, name), text);
+  writeFileSync(path.join(directory, 'data'), '', { mode: 0o600 });
+  write('total', size === undefined ? '' : String(size));
+  write('expected', digest ?? '');
+  write('startedat', new Date(startedAt).toISOString());
+  write('ref', ref);
 }

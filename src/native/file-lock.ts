@@ -1,8 +1,7 @@
 // A lock between processes, and between calls in one: an flock on a file, which the kernel lets go of however its
 // owner ends.
 
-import { type FileHandle, open, stat } from 'node:fs/promises';
-import { rollBack } from '../clean-up.js';
+import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { UnpackError } from '../errors.js';
 import { loadBinding } from './load.js';
 
@@ -21,9 +20,9 @@ export async function tryLockFile(
 ): Promise<FileLock | undefined> {
   for (;;) {
     await makeDirectory();
-    let handle: FileHandle;
+    let descriptor: number;
     try {
-      handle = await open(file, 'a', 0o600);
+      descriptor = openSync(file, 'a', 0o600);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
         continue; // the owner cleaned up between the two calls
@@ -31,23 +30,35 @@ export async function tryLockFile(
       throw UnpackError.fromSystem(error, file);
     }
     try {
-      if (!loadBinding().tryLock(handle.fd)) {
-        await handle.close();
+      if (!loadBinding().tryLock(descriptor)) {
+        closeSync(descriptor);
         return undefined;
       }
-      if (await isSameFile(handle, file)) {
-        return { release: () => handle.close() };
+      if (isSameFile(descriptor, file)) {
+        return heldLock(descriptor);
       }
     } catch (error) {
-      await rollBack(() => handle.close());
+      closeSync(descriptor);
       throw UnpackError.fromSystem(error, file);
     }
-    await handle.close(); // locked a file that its owner had removed: try the new one
+    closeSync(descriptor); // locked a file that its owner had removed: try the new one
   }
 }
 
-async function isSameFile(handle: FileHandle, file: string): Promise<boolean> {
-  const mine = await handle.stat({ bigint: true });
-  const named = await stat(file, { bigint: true }).catch(() => undefined);
+function heldLock(descriptor: number): FileLock {
+  let isHeld = true;
+  return {
+    release: async () => {
+      if (isHeld) {
+        isHeld = false; // the number may be another file's by the next call
+        closeSync(descriptor);
+      }
+    },
+  };
+}
+
+function isSameFile(descriptor: number, file: string): boolean {
+  const mine = fstatSync(descriptor, { bigint: true });
+  const named = statSync(file, { bigint: true, throwIfNoEntry: false });
   return named !== undefined && named.ino === mine.ino && named.dev === mine.dev;
 }

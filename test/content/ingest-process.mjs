@@ -11,8 +11,14 @@ let calls = 0;
 if (mode === 'dying') {
   // Dies at the SEED-th call that changes the file system, instead of it.
   for (const [owner, names] of /** @type {[any, string[]][]} */ ([
-    [fs, ['renameSync', 'unlinkSync', 'fsyncSync', 'mkdirSync']],
-    [fs.promises, ['open', 'writeFile', 'unlink', 'rmdir']],
+    [
+      fs,
+      [
+        ...['openSync', 'writeFileSync', 'renameSync', 'unlinkSync', 'fsyncSync'],
+        ...['mkdirSync', 'rmdirSync'],
+      ],
+    ],
+    [fs.promises, ['open', 'unlink']],
   ])) {
     for (const name of names) {
       const original = owner[name];
