@@ -4,6 +4,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { setImmediate } from 'node:timers/promises';
 import { createSecureContext, rootCertificates, type SecureContextOptions } from 'node:tls';
 import type { Agent, Dispatcher } from 'undici';
 import { UnpackError } from '../errors.js';
@@ -186,6 +187,8 @@ export async function readBytes(answer: Answer, limit: number): Promise<Buffer> 
     length += chunk.length;
     return length >= limit ? 'enough' : undefined;
   });
+  // undici has the connection for the next request by then; at once it would open another one.
+  await setImmediate();
   return Buffer.concat(chunks);
 }
 
