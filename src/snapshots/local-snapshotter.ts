@@ -34,6 +34,9 @@ import { Syncer } from './syncer.js';
 /** Threads that look at one tree, to tell what it takes: more win little more. */
 const mostWalkers = 8;
 
+/** Of the snapshots that are known to be usable; then they are looked at again. */
+const mostUsableIDs = 10_000;
+
 export interface LocalSnapshotterOptions {
   /** Holds `snapshots` and `staging`; made where missing. Of one snapshotter alone. */
   root: string;
@@ -56,6 +59,12 @@ export class LocalSnapshotter implements LayerSnapshotter {
   readonly #bootID: () => string;
   readonly #directories: SnapshotDirectories;
   readonly #syncer: Syncer;
+  /**
+   * Ids of committed snapshots that were found usable, with those below them. They stay so while they have their records:
+   * what has children is not removed. (Who sees this store by another mount may make one below anew; whoever mounts
+   * looks at the whole chain.)
+   */
+  readonly #usableIDs = new Set<number>();
   #opening: Promise<StagingArea> | undefined;
   #closed = false;
 
@@ -214,8 +223,8 @@ export class LocalSnapshotter implements LayerSnapshotter {
     if (!this.flat) {
       throw new UnpackError('ERR_INVALID_ARGUMENT', `kind ${this.kind} does not copy parents`);
     }
-    const [below] = this.#view((store) => this.#usableChain(store, parent));
-    await typed(this.#copy(below as Snapshot, staging.fs));
+    const below = this.#view((store) => this.#usable(store, parent));
+    await typed(this.#copy(below, staging.fs));
   }
 
   async adopt(
@@ -235,7 +244,9 @@ export class LocalSnapshotter implements LayerSnapshotter {
     const below = parent === '' ? undefined : parent;
     await this.#checkReplaceable(name);
     const [snapshot, replaced] = await this.#directories.place(area, staged, (store) => {
-      this.#usableChain(store, below);
+      if (below !== undefined) {
+        this.#usable(store, below);
+      }
       const existing = store.find(name);
       if (existing !== undefined && this.#isLost(existing) && existing.parent === below) {
         const labels = labelChanges(existing.labels, options.labels ?? {});
@@ -275,10 +286,7 @@ export class LocalSnapshotter implements LayerSnapshotter {
   }
 
   async layer(name: string): Promise<{ directory: string; fs: string; treeIndex: string }> {
-    const snapshot = this.#view((store) => {
-      const [found] = this.#usableChain(store, name);
-      return found as Snapshot;
-    });
+    const snapshot = this.#view((store) => this.#usable(store, name));
     const directory = this.#directories.of(snapshot.id);
     return {
       directory,
@@ -384,18 +392,41 @@ export class LocalSnapshotter implements LayerSnapshotter {
       return [];
     }
     const chain = store.chain(key);
-    const [top] = chain;
-    if (top?.kind !== 'committed') {
-      throw new UnpackError('ERR_STORE_IN_USE', `snapshot ${key}: is not committed`);
-    }
-    const lost = chain.find((snapshot) => this.#isLost(snapshot));
-    if (lost !== undefined) {
-      throw new UnpackError(
-        'ERR_SNAPSHOT_LOST',
-        `snapshot ${lost.name}: was not on the disk yet when an earlier boot ended`,
-      );
+    for (const snapshot of chain) {
+      this.#checkUsable(snapshot);
     }
     return chain;
+  }
+
+  /**
+   * The snapshot `key`, after the same checks, without a walk down a chain that was found usable before: else an image of
+   * many layers takes the square of them.
+   */
+  #usable(store: SnapshotStore, key: string): Snapshot {
+    const top = store.get(key);
+    for (let next = top; !this.#usableIDs.has(next.id); next = store.get(next.parent)) {
+      this.#checkUsable(next);
+      if (next.parent === undefined) {
+        break;
+      }
+    }
+    if (this.#usableIDs.size >= mostUsableIDs) {
+      this.#usableIDs.clear();
+    }
+    this.#usableIDs.add(top.id);
+    return top;
+  }
+
+  #checkUsable(snapshot: Snapshot): void {
+    if (snapshot.kind !== 'committed') {
+      throw new UnpackError('ERR_STORE_IN_USE', `snapshot ${snapshot.name}: is not committed`);
+    }
+    if (this.#isLost(snapshot)) {
+      throw new UnpackError(
+        'ERR_SNAPSHOT_LOST',
+        `snapshot ${snapshot.name}: was not on the disk yet when an earlier boot ended`,
+      );
+    }
   }
 
   /** Whether it holds what was written by us and must not be lost unnoticed. */

@@ -2,7 +2,8 @@
 
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { SnapshotStore } from '../../src/metadata/snapshots.js';
 import { type LayerTree, loadBinding } from '../../src/native/index.js';
 import { type SnapshotterKind, type Staging, snapshotterKinds } from '../../src/snapshots/index.js';
 import { resolveOptions } from '../../src/unpack/options.js';
@@ -167,6 +168,32 @@ describe.runIf(isRoot).each([...snapshotterKinds])('%s', (kind: SnapshotterKind)
       expect(measured.usage?.inodes).toBe(2);
       expect(await snapshotter.usage('z')).toEqual(measured.usage);
     });
+  });
+});
+
+test('a layer looks at the one below it, not at all of them; what is removed meanwhile is noticed', async () => {
+  await withStore('overlayfs', async (store) => {
+    const { snapshotter } = store;
+    const reads = vi.spyOn(SnapshotStore.prototype, 'get');
+    const counts: number[] = [];
+    for (let layer = 0; layer < 40; layer++) {
+      reads.mockClear();
+      const parent = layer === 0 ? undefined : String(layer - 1);
+      await snapshotter.adopt(String(layer), parent, await makeStaged(store));
+      await snapshotter.layer(String(layer));
+      counts.push(reads.mock.calls.length);
+    }
+    reads.mockRestore();
+    expect(counts.at(-1)).toBe(counts[2]);
+
+    await snapshotter.remove('39');
+    const staging = await makeStaged(store);
+    const gone = { code: 'ERR_STORE_NOT_FOUND' };
+    await expect(snapshotter.adopt('40', '39', staging)).rejects.toMatchObject(gone);
+    await expect(snapshotter.layer('39')).rejects.toMatchObject(gone);
+    await snapshotter.prepare('39', '38');
+    const active = { code: 'ERR_STORE_IN_USE' };
+    await expect(snapshotter.adopt('40', '39', staging)).rejects.toMatchObject(active);
   });
 });
 
