@@ -58,11 +58,11 @@ export function parseImageName(text: string): ImageName {
   const domain = given === 'index.docker.io' ? defaultDomain : given;
   const rest = hasDomain ? name.slice(slash + 1) : name;
   const path = domain === defaultDomain && !rest.includes('/') ? `library/${rest}` : rest;
-  if (!domainPattern.test(domain)) {
-    fail('the domain is not a host name or address');
-  }
   if (domain.length + 1 + path.length > maxNameLength) {
     fail(`the name is longer than ${maxNameLength} characters`);
+  }
+  if (!domainPattern.test(domain)) {
+    fail('the domain is not a host name or address');
   }
   if (!path.split('/').every((component) => componentPattern.test(component))) {
     fail(

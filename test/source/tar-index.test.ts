@@ -3,7 +3,7 @@ import { mkdir, open, readFile, symlink, truncate, writeFile } from 'node:fs/pro
 import path from 'node:path';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { UnpackError } from '../../src/errors.js';
 import { readTarIndex } from '../../src/source/tar-index.js';
 import type { TarMembers } from '../../src/source/tar-members.js';
@@ -14,9 +14,17 @@ import { base256 } from '../support/tar-header.js';
 const run = promisify(execFile);
 
 async function indexOf(file: string): Promise<TarMembers> {
+  return (await readIndex(file)).members;
+}
+
+/** The members, and how many bytes were asked for. */
+async function readIndex(file: string): Promise<{ members: TarMembers; bytesRead: number }> {
   const handle = await open(file, 'r');
+  const read = vi.spyOn(handle, 'read');
   try {
-    return await readTarIndex(handle, (await handle.stat()).size, 'archive.tar');
+    const members = await readTarIndex(handle, (await handle.stat()).size, 'archive.tar');
+    const lengths = read.mock.calls.map((call) => (call as unknown[])[2] as number);
+    return { members, bytesRead: lengths.reduce((sum, length) => sum + length, 0) };
   } finally {
     await handle.close();
   }
@@ -42,17 +50,30 @@ const file = (name: string, content = name): TarItem => ({ type: 'file', path: n
 const code = (wanted: string) => expect.objectContaining({ code: wanted });
 
 describe('readTarIndex', () => {
-  it('is as quick with many global records', async () => {
-    const records = Array.from({ length: 50_000 }, (_, n): [string, string] => [`k${n}`, 'v']);
-    const items: TarItem[] = [
-      { global: records },
-      ...Array.from({ length: 2000 }, (_, n) => file(`m${n}`)),
-    ];
-    const before = process.cpuUsage();
-    await withTar(tar(items), (content) => {
-      expect(content('m1999')).toBe('m1999');
-    });
-    expect(process.cpuUsage(before).user).toBeLessThan(4_000_000); // merging them for each member takes 10 s and more
+  it('does not go through many global records for each member', async () => {
+    const records = Array.from({ length: 1000 }, (_, n): [string, string] => [`k${n}`, 'v']);
+    const recordsSet = async (members: number): Promise<number> => {
+      const items = [
+        { global: records },
+        ...Array.from({ length: members }, (_, n) => file(`m${n}`)),
+      ];
+      // Also a Map that is made of another one is filled by it (ECMA-262, Map constructor).
+      const { set } = Map.prototype;
+      let calls = 0;
+      Map.prototype.set = function (key, value) {
+        calls++;
+        return set.call(this, key, value);
+      };
+      try {
+        await withTar(tar(items), (content) => {
+          expect(content(`m${members - 1}`)).toBe(`m${members - 1}`);
+        });
+        return calls;
+      } finally {
+        Map.prototype.set = set;
+      }
+    };
+    expect((await recordsSet(100)) - (await recordsSet(10))).toBeLessThan(90 * 10);
   });
 
   const long = `${'directory-with-a-long-name/'.repeat(9)}file`;
@@ -178,11 +199,10 @@ describe('readTarIndex', () => {
       const handle = await open(archive, 'r+');
       await handle.write(tar([file('after')]), 0, undefined, head.length + size);
       await handle.close();
-      const started = performance.now();
-      const members = await indexOf(archive);
+      const { members, bytesRead } = await readIndex(archive);
       expect(members.find('big')).toEqual({ offset: head.length, length: size });
       expect(members.find('after')?.offset).toBe(head.length + size + 512);
-      expect(performance.now() - started).toBeLessThan(1000);
+      expect(bytesRead).toBeLessThan(32 * 1024);
     });
   });
 
