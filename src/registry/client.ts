@@ -2,7 +2,14 @@
 // what an answer means (github.com/opencontainers/distribution-spec, "Pull").
 
 import { UnpackError } from '../errors.js';
-import { type ImageName, isDigest, mediaKind, mediaTypes, schema1Error } from '../oci/index.js';
+import {
+  type ImageName,
+  isDigest,
+  mediaKind,
+  mediaTypes,
+  parseJson,
+  schema1Error,
+} from '../oci/index.js';
 import { Authorizer } from './authorizer.js';
 import { type Credentials, findCredentials } from './credentials.js';
 import { fromTransport, TransientFailure, unexpected } from './failure.js';
@@ -137,6 +144,9 @@ export class RegistryClient {
           if (digest === undefined || mediaType === undefined || !Number.isSafeInteger(size)) {
             return undefined;
           }
+          if (mediaKind(mediaType) === 'unknown') {
+            return undefined; // The manifest itself tells what it is, or that it is none.
+          }
           const wanted = isDigest(reference) ? reference : undefined;
           checkContentDigest(answer, wanted);
           // A header of another algorithm proves nothing about what was asked for.
@@ -156,7 +166,7 @@ export class RegistryClient {
   /**
    * A manifest or index by tag or digest, its digest checked.
    *
-   * @throws UnpackError `ERR_IMAGE_NOT_FOUND`, `ERR_DIGEST_MISMATCH`, `ERR_LIMIT_EXCEEDED`, and those of every request
+   * @throws UnpackError `ERR_IMAGE_NOT_FOUND`, `ERR_DIGEST_MISMATCH`, `ERR_REGISTRY` for what is no JSON, `ERR_LIMIT_EXCEEDED`, and those of every request
    */
   async manifest(
     reference: string,
@@ -180,6 +190,10 @@ export class RegistryClient {
       const said = headerOf(answer, 'docker-content-digest');
       const wanted = isDigest(reference) ? reference : said;
       const digest = digestOf(bytes, wanted);
+      const isOfKind = wanted !== undefined && mediaKind(mediaType) !== 'unknown';
+      if (digest !== wanted && !isOfKind && !isObject(bytes)) {
+        throw noManifest(answer, reference, bytes.length);
+      }
       for (const expected of [wanted, said]) {
         if (expected !== undefined && expected !== digestOf(bytes, expected)) {
           throw mismatch(answer, expected, digest);
@@ -250,7 +264,10 @@ export class RegistryClient {
         return await work();
       } catch (caught) {
         const error = UnpackError.from(caught);
-        const isWrong = error.code === 'ERR_DIGEST_MISMATCH' || error.code === 'ERR_SIZE_MISMATCH';
+        const isWrong =
+          error.code === 'ERR_DIGEST_MISMATCH' ||
+          error.code === 'ERR_SIZE_MISMATCH' ||
+          error.cause === somethingElse;
         if (!isWrong || !this.avoid(reference)) {
           // That the others cannot help says less than what was wrong.
           throw error.code === 'ERR_ABORTED' ? error : (wrong ?? error);
@@ -409,6 +426,7 @@ function addTo<Key, Value>(sets: Map<Key, Set<Value>>, key: Key, value: Value): 
 }
 
 const methodNotAllowed = Symbol('method not allowed');
+const somethingElse = Symbol('no manifest');
 
 /** Docker-Content-Digest, where it is there, must be what was asked for, and a digest. */
 function checkContentDigest(answer: Answer, wanted: string | undefined): void {
@@ -431,6 +449,25 @@ function mismatch(answer: Answer, wanted: string, found: string): UnpackError {
     'ERR_DIGEST_MISMATCH',
     `${answer.url.host}: answered with ${found}, not with ${wanted}`,
   );
+}
+
+/** A page of a server, a proxy or a login in between, in the place of a manifest. */
+function noManifest(answer: Answer, reference: string, length: number): UnpackError {
+  const type = headerOf(answer, 'content-type') ?? 'without a content type';
+  return new UnpackError(
+    'ERR_REGISTRY',
+    `${answer.url.host}: manifest ${reference}: the answer is none but ${length} bytes of other content (${type}); look whether a registry is there, and no proxy or login page before it`,
+    { cause: somethingElse },
+  );
+}
+
+function isObject(bytes: Buffer): boolean {
+  try {
+    parseJson(bytes, '');
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Without parameters; undefined where it says nothing about what the content is. */

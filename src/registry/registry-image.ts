@@ -12,7 +12,7 @@ import {
   parseJson,
 } from '../oci/index.js';
 import type { ImageDocuments } from '../source/index.js';
-import type { RegistryClient } from './client.js';
+import type { FetchedManifest, RegistryClient } from './client.js';
 
 /** Documents that are there already, by digest. */
 export type KnownDocuments = (descriptor: Descriptor) => Promise<Buffer | undefined>;
@@ -58,13 +58,25 @@ export class RegistryImage implements ImageDocuments {
       return found;
     }
     // The length that HEAD has told is not relied on: some registries, and proxies before them, say 0.
-    const { digest, mediaType, bytes } = await this.#client.manifest(
-      found?.digest ?? reference,
-      digestLike,
-      this.#signal,
-    );
+    const { digest, mediaType, bytes } = await this.#manifest(reference, found?.digest);
     this.#documents.set(digest, Promise.resolve(bytes));
     return { digest, mediaType: mediaType || sniff(bytes, digest), size: bytes.length };
+  }
+
+  /** The manifest that a tag or digest stands for, `said` to be this one. */
+  async #manifest(reference: string, said: string | undefined): Promise<FetchedManifest> {
+    if (said !== undefined && said !== reference) {
+      try {
+        return await this.#client.manifest(said, digestLike, this.#signal);
+      } catch (error) {
+        const { code } = error as UnpackError;
+        if (code !== 'ERR_IMAGE_NOT_FOUND' && code !== 'ERR_DIGEST_MISMATCH') {
+          throw error;
+        }
+        // A host has told of what nobody has. By the tag it must show it, or another one is asked.
+      }
+    }
+    return this.#client.manifest(reference, digestLike, this.#signal);
   }
 
   async #read(descriptor: Descriptor): Promise<Buffer> {

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { PullOptions, UnpackError } from '../../src/index.js';
-import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.js';
+import { type Fault, type FaultProxy, startFaultProxy } from '../support/fault-proxy.js';
 import {
   expectSameAsImport,
   expectWhole,
@@ -18,6 +18,12 @@ import { withStore } from '../support/store.js';
 
 const cannot = process.geteuid?.() !== 0 ? 'not root' : registryAbsence;
 const reference = 'registry.example/test/image:latest';
+
+const page: Fault = {
+  status: 200,
+  headers: { 'content-type': 'text/html; charset=utf-8' },
+  body: '<!DOCTYPE html><title>Log in</title>',
+};
 
 type Row = [name: string, decide: FaultProxy['decide'], options: PullOptions];
 
@@ -41,6 +47,7 @@ const table: Row[] = [
     () => ({ replace: { 'docker-content-digest': `sha256:${'0'.repeat(64)}` } }),
     {},
   ],
+  ['a page for manifests', ({ url }) => (url.includes('/manifests/') ? page : undefined), {}],
 ];
 
 describe.skipIf(cannot !== undefined)(`mirrors${cannot ? ` (skipped: ${cannot})` : ''}`, () => {
@@ -84,6 +91,31 @@ describe.skipIf(cannot !== undefined)(`mirrors${cannot ? ` (skipped: ${cannot})`
       });
     },
   );
+
+  it('HEAD tells of a manifest that nobody has: the tag itself is asked for', async () => {
+    const digest = `sha256:${'1'.repeat(64)}`;
+    const replace = { 'docker-content-digest': digest };
+    mirror.decide = ({ method }) => (method === 'HEAD' ? { replace } : undefined);
+    await withStore(async (store) => {
+      const first = await store.pull(reference, { ...options, unpack: false });
+      mirror.seen = [];
+      const again = await store.pull(reference, { ...options, unpack: false });
+      expect(mirror.summary()).toContain('HEAD manifests');
+      expect(again.manifestDigest).toBe(first.manifestDigest);
+    });
+  });
+
+  it('pages for manifests of all hosts: said what came', async () => {
+    mirror.decide = () => page;
+    fixture.proxy.decide = () => page;
+    await withStore(async (store) => {
+      await expect(store.pull(reference, options)).rejects.toMatchObject({
+        code: 'ERR_REGISTRY',
+        message: expect.stringMatching(/: manifest latest: .* \(text\/html; charset=utf-8\); look/),
+      });
+      expect(fixture.proxy.seen.length).toBeGreaterThan(0);
+    });
+  });
 
   it('bytes of two hosts that do not fit together: of one alone', async () => {
     // The mirror breaks off for good after its wrong beginning, and the server goes on.
