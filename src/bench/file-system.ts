@@ -41,8 +41,7 @@ export async function makeScratchDirectory(given?: string): Promise<ScratchDirec
   let made: string[] = [];
   try {
     if (given !== undefined) {
-      const absolute = givenPath('directory', given);
-      made = directoriesBetween(await makeDirectory(absolute), absolute);
+      made = await makeDirectory(givenPath('directory', given));
     }
     const scratch = await mkdtemp(path.join(await realpath(parent), 'oci-unpack-'));
     return {
@@ -56,15 +55,6 @@ export async function makeScratchDirectory(given?: string): Promise<ScratchDirec
     await removeEmpty(made);
     throw UnpackError.from(error);
   }
-}
-
-/** `last` and those above it up to `first`, the deepest first; none without a first one. */
-function directoriesBetween(first: string | undefined, last: string): string[] {
-  const directories: string[] = [];
-  for (let at = last; first !== undefined && at.length >= first.length; at = path.dirname(at)) {
-    directories.push(at);
-  }
-  return directories;
 }
 
 /** Each after the one in it; one that is not empty stays, and so do those above it. */

@@ -35,11 +35,8 @@ export function ingestDirectory(root: string, ref: string): string {
 /** Makes `directory` and what is missing above it, and has each new name on the disk. */
 export async function makeDurableDirectory(directory: string): Promise<void> {
   try {
-    const first = await makeDirectory(directory, 0o755);
-    if (first !== undefined) {
-      for (let made = directory; made.length >= first.length; made = path.dirname(made)) {
-        syncDirectory(path.dirname(made));
-      }
+    for (const made of await makeDirectory(directory, 0o755)) {
+      syncDirectory(path.dirname(made));
     }
   } catch (error) {
     throw UnpackError.fromSystem(error, directory);

@@ -8,13 +8,13 @@ import path from 'node:path';
 /** How often a directory may be removed by others while it is made. */
 const tries = 10;
 
-/** `fs.mkdirSync` with `recursive`: the first directory that had to be made, undefined for none. */
-export function makeDirectorySync(directory: string, mode = 0o777): string | undefined {
-  let above: string | undefined;
+/** `fs.mkdirSync` with `recursive`. @returns the directories that had to be made, the deepest first */
+export function makeDirectorySync(directory: string, mode = 0o777): string[] {
+  let above: string[] = [];
   for (let left = tries; ; left--) {
     try {
       mkdirSync(directory, { mode });
-      return above ?? directory;
+      return [directory, ...above];
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       const there = code === 'EEXIST' ? statSync(directory, { throwIfNoEntry: false }) : undefined;
@@ -26,13 +26,13 @@ export function makeDirectorySync(directory: string, mode = 0o777): string | und
       }
     }
     const parent = path.dirname(directory);
-    if (parent !== directory) {
-      above ??= makeDirectorySync(parent, mode);
+    if (parent !== directory && above.length === 0) {
+      above = makeDirectorySync(parent, mode);
     }
   }
 }
 
 /** {@link makeDirectorySync}, for who waits for it. */
-export async function makeDirectory(directory: string, mode = 0o777): Promise<string | undefined> {
+export async function makeDirectory(directory: string, mode = 0o777): Promise<string[]> {
   return makeDirectorySync(path.resolve(directory), mode);
 }

@@ -79,7 +79,7 @@ export class Destination {
     const own = path.join(absolute, ownName);
     let created = false;
     try {
-      created = (await makeDirectory(absolute, 0o700)) !== undefined;
+      created = (await makeDirectory(absolute, 0o700)).length > 0;
       const names = await readdir(absolute);
       if (names.length > 0 && !names.includes(ownName)) {
         throw notEmpty(absolute, 'it holds files that are not of an unpack');
