@@ -2,6 +2,9 @@
 // at unpack time, or by reading the layer's blob again without writing anything. Blobs are read in parallel and
 // settled bottom-up, each once, whoever needs it.
 
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { UnpackError } from '../errors.js';
 import {
   type FileWindow,
@@ -178,24 +181,50 @@ export class Oracle {
       throw new UnpackError('ERR_BLOB_NOT_FOUND', `${digest}: is not in the store`);
     }
     const below = parent && this.ask(parent);
-    const job = await this.#decode(node).catch((error) => {
+    const job = await this.#decode(node, await node.blob?.()).catch((error) => {
       const failure = this.#passOver(error, node);
       if (tar === undefined && damageCodes.includes(failure.code)) {
         this.damaged.set(digest, failure);
       }
       throw failure;
     });
-    const { tree, notes } = await job.settle((await below)?.tree ?? null, {
-      indexPath: undefined,
-      flatRoot: undefined,
-    });
+    const lower = (await below)?.tree ?? null;
+    try {
+      return await this.#settle(job, lower);
+    } catch (error) {
+      if (tar === undefined || UnpackError.from(error).code !== 'ERR_UNSUPPORTED') {
+        throw error;
+      }
+      return await this.#readTwice(node, tar.chunks(), lower);
+    }
+  }
+
+  async #settle(job: LayerJob, lower: LayerTree | null): Promise<Pick<Answer, 'tree' | 'notes'>> {
+    const { tree, notes } = await job.settle(lower, { indexPath: undefined, flatRoot: undefined });
     return { tree: this.#keep(tree), notes };
   }
 
-  /** Reads the whole blob, or tar, which checks it. */
-  async #decode(node: ChainNode): Promise<LayerJob> {
+  /** What must be read twice (a hardlink through a symlink of a layer below) is put together in a file; few layers are. */
+  async #readTwice(
+    node: ChainNode,
+    chunks: AsyncIterable<Uint8Array>,
+    lower: LayerTree | null,
+  ): Promise<Pick<Answer, 'tree' | 'notes'>> {
+    const scratch = await mkdtemp(path.join(tmpdir(), 'oci-unpack-verify-'));
+    try {
+      const file = path.join(scratch, 'layer.tar');
+      await writeFile(file, chunks, { signal: this.#signal });
+      return await this.#settle(await this.#decode(node, { path: file }), lower);
+    } catch (error) {
+      throw this.#passOver(UnpackError.fromSystem(error, scratch), node);
+    } finally {
+      await rm(scratch, { recursive: true });
+    }
+  }
+
+  /** Reads the whole blob, which checks it, or the tar that is put together. */
+  async #decode(node: ChainNode, blob: FileWindow | undefined): Promise<LayerJob> {
     const { parent, format, policies, limits, digest, size, diffID, tar } = node;
-    const blob = await node.blob?.();
     return this.#slots.run(this.#signal, async () => {
       this.#throwIfAborted();
       this.#group ??= loadBinding().createGroup(0);
@@ -214,7 +243,7 @@ export class Oracle {
       const cancel = () => started.cancel();
       this.#signal?.addEventListener('abort', cancel, { once: true });
       try {
-        if (tar !== undefined) {
+        if (tar !== undefined && blob === undefined) {
           await feedJob(started, iteratorReader(tar.chunks()));
         }
         const result = await started.done;

@@ -4,15 +4,20 @@ import { execFile } from 'node:child_process';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { Crc64 } from '../../src/docker/crc64.js';
 import { dockerRepairScript } from '../../src/docker/repair-script.js';
 import { type DockerVerification, verifyDocker } from '../../src/docker/verify.js';
+import { type ParentLayer, unpackLayer } from '../../src/index.js';
+import { chainID, digestOf } from '../../src/oci/index.js';
 import { type DamageKind, Damager, damageKinds } from '../support/damage.js';
 import { damageLayers } from '../support/damage-image.js';
 import { type DamagedLayer, DamageRound } from '../support/damage-rounds.js';
 import { noDocker, type TestDocker, withDocker } from '../support/docker.js';
+import { isRoot } from '../support/ids.js';
 import { withScratch } from '../support/scratch.js';
+import { dir, file, hardlink, symlink, type TarItem, tar } from '../support/tar-builder.js';
 import { writeImage } from '../support/write-image.js';
 
 const run = promisify(execFile);
@@ -142,6 +147,70 @@ describe.skipIf(noDocker)(`a real Docker ${noDocker ?? ''}`, () => {
       expect(notes.join()).toContain('on top of another one');
       await writeFile(path.join(layer, 'cache-id'), '../../../etc');
       await expect(verifyDocker({ root: docker.root })).rejects.toThrow(code('ERR_INVALID_STORE'));
+    });
+  });
+});
+
+/** A Docker's root with an image of these layers, none of whose files holds anything. */
+async function writeRoot(root: string, layers: readonly TarItem[][]): Promise<void> {
+  const image = path.join(root, 'image/overlay2');
+  const write = async (file: string, content: string | Buffer) => {
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFile(file, content);
+  };
+  const diffIDs = layers.map((items) => digestOf(tar(items)));
+  const parents: ParentLayer[] = [];
+  for (const [index, items] of layers.entries()) {
+    const home = path.join(root, 'overlay2', `layer${index}`);
+    const record = path.join(
+      image,
+      'layerdb',
+      chainID(diffIDs.slice(0, index + 1)).replace(':', '/'),
+    );
+    await mkdir(home, { recursive: true });
+    const directory = path.join(home, 'diff');
+    await unpackLayer(tar(items), directory, {
+      parents,
+      index: `${home}.idx`,
+      policies: { symlinkParents: 'replace' },
+    });
+    parents.push({ directory, index: `${home}.idx` });
+    await write(path.join(home, 'link'), `L${index}`);
+    await write(path.join(record, 'cache-id'), `layer${index}`);
+    await write(path.join(record, 'diff'), diffIDs[index] as string);
+    if (index > 0) {
+      const below = Array.from({ length: index }, (_, n) => `l/L${index - 1 - n}`);
+      await write(path.join(home, 'lower'), below.join(':'));
+      await write(path.join(record, 'parent'), chainID(diffIDs.slice(0, index)));
+    }
+    const segment = JSON.stringify({ type: 2, payload: tar(items).toString('base64') });
+    await write(path.join(record, 'tar-split.json.gz'), gzipSync(`${segment}\n`));
+  }
+  const config = Buffer.from(
+    JSON.stringify({
+      architecture: 'amd64',
+      os: 'linux',
+      rootfs: { type: 'layers', diff_ids: diffIDs },
+    }),
+  );
+  await write(path.join(image, 'imagedb/content', digestOf(config).replace(':', '/')), config);
+}
+
+describe.runIf(isRoot)('records as plain files', () => {
+  it('of a layer that must be read twice: a hardlink through a symlink of the layer below', async () => {
+    await withScratch(async (root) => {
+      await writeRoot(root, [
+        [dir('usr'), dir('usr/lib'), file('usr/lib/f', ''), symlink('lib', 'usr/lib')],
+        [hardlink('h', 'lib/f')],
+      ]);
+      const { report } = await verifyDocker({ root });
+      expect(report.notes).toEqual([]);
+      expect(report.snapshots.map(({ source }) => source)).toEqual(['manifest', 'manifest']);
+      expect(findingsOf({ report })).toEqual([]);
+      await rm(path.join(root, 'overlay2/layer1/diff/h'));
+      expect(findingsOf(await verifyDocker({ root }))).toMatchObject([
+        { kind: 'missing-entry', path: 'h' },
+      ]);
     });
   });
 });
