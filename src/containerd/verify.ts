@@ -9,6 +9,7 @@ import { normalizeImageName } from '../oci/index.js';
 import {
   type AuditNode,
   auditStructure,
+  boundNotes,
   chainOf,
   type DirectoryTime,
   directoryTimes,
@@ -152,7 +153,7 @@ export async function verifyContainerd(
         kind: 'containerd',
         ...report,
         ...summary,
-        notes,
+        notes: boundNotes(notes),
         milliseconds: Math.round(performance.now() - started),
       },
     };

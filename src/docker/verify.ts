@@ -8,6 +8,7 @@ import type { LayerResult } from '../native/index.js';
 import {
   type AuditNode,
   auditStructure,
+  boundNotes,
   chainOf,
   type Difference,
   type DirectoryTime,
@@ -123,7 +124,7 @@ export async function verifyDocker(options: VerifyDockerOptions = {}): Promise<D
       kind: 'docker',
       ...report,
       ...summarize(report),
-      notes,
+      notes: boundNotes(notes),
       milliseconds: Math.round(performance.now() - started),
     },
   };

@@ -7,6 +7,7 @@ import { layerLabel, parseLayerLabel, type StoreLayer } from '../unpack/store-la
 import {
   type AuditChainsOptions,
   type AuditNode,
+  boundNotes,
   chainOf,
   type DamagedBlob,
   type ImageAudit,
@@ -80,6 +81,7 @@ export async function verifyStore(
     const isHealed = report.repairs.every(({ status }) => status === 'done');
     report.ok = dryRun ? report.ok : isHealed && report.damagedBlobs.length === 0;
   }
+  report.notes = boundNotes(report.notes);
   report.milliseconds = performance.now() - started;
   return report;
 }

@@ -15,7 +15,7 @@ export type { LayerFormat } from './markers.js';
 export { type Answer, type ChainNode, chainOf, Oracle, type OracleOptions } from './oracle.js';
 export { areMarks, type DirectoryTime, directoryTimes } from './repair-marks.js';
 export { RepairScript } from './repair-script.js';
-export { countFindings, isDamaged, summarize } from './report.js';
+export { boundNotes, countFindings, isDamaged, summarize } from './report.js';
 export { ShellScript } from './shell-script.js';
 export { signaturesOf } from './signatures.js';
 export {

@@ -12,6 +12,15 @@ export function isDamaged(audit: SnapshotAudit): boolean {
   return countFindings(audit) > 0;
 }
 
+/** Notes that a report has at most; of the rest it says how many. */
+const mostNotes = 100;
+
+/** The notes of a report: a store with many foreign things has as many. */
+export function boundNotes(notes: readonly string[]): string[] {
+  const more = notes.length - mostNotes;
+  return more > 0 ? [...notes.slice(0, mostNotes), `and ${more} more notes`] : [...notes];
+}
+
 /** `counts` and `ok` of a report; `ok` as far as nothing was found. */
 export function summarize(
   report: Pick<VerifyReport, 'images' | 'snapshots' | 'damagedBlobs'>,

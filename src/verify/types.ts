@@ -183,7 +183,7 @@ export interface VerifyReport {
     hidden: number;
     revived: number;
   };
-  /** What could not be compared, and why; for people. */
+  /** What could not be compared, and why; for people. At most 100, then one that says how many more there are. */
   notes: string[];
   milliseconds: number;
 }

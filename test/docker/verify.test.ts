@@ -213,6 +213,18 @@ describe.runIf(isRoot)('records as plain files', () => {
       ]);
     });
   });
+
+  it('with many that are foreign: a hundred notes, and how many more there are', async () => {
+    await withScratch(async (root) => {
+      await writeRoot(root, [[file('f', '')]]);
+      for (let n = 0; n < 150; n++) {
+        await writeFile(path.join(root, `image/overlay2/imagedb/content/sha256/foreign-${n}`), '');
+      }
+      const { notes } = (await verifyDocker({ root })).report;
+      expect(notes).toHaveLength(101);
+      expect(notes.at(-1)).toBe('and 50 more notes');
+    });
+  });
 });
 
 describe('other roots', () => {
