@@ -105,7 +105,7 @@ class Walk {
   // Counts a name; false where it is nothing to go on with.
   Result<bool> look(int fd, const std::string& name, struct stat* status) {
     if (::fstatat(fd, name.c_str(), status, AT_SYMLINK_NOFOLLOW) != 0) {
-      if (errno == ENOENT) return false;  // gone meanwhile
+      if (errno == ENOENT || errno == EACCES) return false;  // gone meanwhile, or closed to us
       return system_error(errno, "fstatat", path_, name);
     }
     if (status->st_dev != device_) return false;
@@ -135,6 +135,9 @@ class Walk {
     UniqueFd child(::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!child.valid()) {
       if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return {};  // gone meanwhile
+      // A layer may close a directory to its owner (0000), who has no capability that passes that
+      // by. It is not opened for this: its mode may be looked at, and copied, at any time.
+      if (errno == EACCES) return {};
       return system_error(errno, "openat", path_, name);
     }
     struct stat status {};

@@ -14,8 +14,8 @@ struct DiskUsage {
 };
 
 // Walks `directory`, a host path, without following symlinks or entering other mounts; names that
-// vanish meanwhile do not count. On up to `threads` threads (1 to 64), a small tree on one. Blocks.
-// ERR_NOT_FOUND where it is not there.
+// vanish meanwhile, and what lies in directories that are closed to us, do not count. On up to
+// `threads` threads (1 to 64), a small tree on one. Blocks. ERR_NOT_FOUND where it is not there.
 Result<DiskUsage> disk_usage(const std::string& directory, unsigned threads = 1);
 
 // Writes everything of the file system that holds `fd` to its disk, and waits (syncfs(2)). Reports

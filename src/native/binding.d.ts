@@ -362,7 +362,8 @@ export interface Binding {
   /** Gives the directory `to` owner, mode, xattrs and times of the directory `from`, without overlayfs' own xattrs. */
   copyDirectoryMetadata(options: { from: string; to: string }): Promise<void>;
   /**
-   * What the tree takes: bytes of allocated blocks; an inode with several names counts once, the top counts. On up to
+   * What the tree takes: bytes of allocated blocks; an inode with several names counts once, the top counts, and what
+   * lies in directories that are closed to the caller does not. On up to
    * `threads` threads of its own (1 to 64); a small tree is walked by one.
    */
   diskUsage(options: {

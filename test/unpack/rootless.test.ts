@@ -30,6 +30,20 @@ const layers = [
   [file('bin/new', 'new'), whiteout('bin/old'), whiteout('closed')],
 ];
 
+test.skipIf(!able)('a store of kind overlayfs takes them, as nobody', async () => {
+  await withScratch(async (scratch) => {
+    await chmod(scratch, 0o755);
+    const reference = await writeImage(path.join(scratch, 'layout'), layers);
+    const open = path.join(scratch, 'open');
+    await mkdir(open);
+    await chmod(open, 0o777);
+    const args = ['import', reference, '--root', path.join(open, 'store')];
+    args.push('--snapshotter', 'overlayfs', '--platform', platform, '-q');
+    const options = { wrapper: nobody };
+    expect(await runCommand(args, options)).toMatchObject({ code: 0 });
+  });
+});
+
 test.skipIf(!able).each(['overlay-userxattr', 'flat'])(
   'format %s, as nobody: directories that nobody may write to',
   async (format) => {
