@@ -36,20 +36,6 @@ bool needs_chmod(const ApplyContext& context, const Attributes& attributes) {
          !context.umask_private;
 }
 
-Result<UniqueFd> open_new(const DirHandle& directory, std::string_view name,
-                          const Attributes& attributes) {
-  // O_EXCL and O_NOFOLLOW: a file is never written through something that is already there. Special
-  // bits come at the end: chown(2) would clear them, and until then it would run as its owner.
-  uint32_t mode = attributes.mode & ~kSpecialBits;
-  // Without privileges, user.* can only be set on what its owner may write (xattr(7)).
-  if (!attributes.xattrs.empty()) mode |= S_IWUSR;
-  const CreateTimer timer;
-  UniqueFd fd(sys::openat(directory.fd.get(), CName(name).c_str(),
-                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
-  if (!fd.valid()) return system_error(errno, "openat", path_in(directory, name));
-  return fd;
-}
-
 Status write_all(int fd, const Subject& subject, const uint8_t* data, size_t size,
                  uint64_t offset) {
   while (size > 0) {
@@ -143,22 +129,30 @@ std::string device_numbers(uint32_t major, uint32_t minor) {
 
 }  // namespace
 
+Result<UniqueFd> open_file(const DirHandle& directory, std::string_view name,
+                           const Attributes& attributes) {
+  // O_EXCL and O_NOFOLLOW: a file is never written through something that is already there. Special
+  // bits come at the end: chown(2) would clear them, and until then it would run as its owner.
+  uint32_t mode = attributes.mode & ~kSpecialBits;
+  // Without privileges, user.* can only be set on what its owner may write (xattr(7)).
+  if (!attributes.xattrs.empty()) mode |= S_IWUSR;
+  const CreateTimer timer;
+  UniqueFd fd(sys::openat(directory.fd.get(), CName(name).c_str(),
+                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
+  if (!fd.valid()) return system_error(errno, "openat", path_in(directory, name));
+  return fd;
+}
+
 uint64_t take_create_nanoseconds() { return std::exchange(create_nanoseconds, 0); }
 
 Status create_file(const ApplyContext& context, const DirHandle& directory, std::string_view name,
                    const Attributes& attributes, uint64_t file_size,
                    std::span<const DataPiece> pieces, uint32_t* checksum) {
-  if (checksum != nullptr) {
-    ContentChecksum content;
-    for (const DataPiece& piece : pieces) {
-      content.add(piece.file_offset, {piece.data, piece.size});
-    }
-    *checksum = content.finish(file_size);
-  }
   const bool plain = attributes.xattrs.empty() && context.umask_private &&
                      (attributes.mode & kSpecialBits) == 0 &&
                      !owner_differs(context, attributes, context.euid, context.egid);
   if (file_size == 0 && plain) {
+    if (checksum != nullptr) *checksum = ContentChecksum().finish(0);
     // mknod(2) makes an empty file without opening it: two calls instead of three.
     const CreateTimer timer;
     if (sys::mknodat(directory.fd.get(), CName(name).c_str(), S_IFREG | attributes.mode, 0) != 0) {
@@ -166,7 +160,21 @@ Status create_file(const ApplyContext& context, const DirHandle& directory, std:
     }
     return set_times(context, Subject{directory, name}, attributes.mtime);
   }
-  OCIUNPACK_ASSIGN(UniqueFd fd, open_new(directory, name, attributes));
+  OCIUNPACK_ASSIGN(UniqueFd fd, open_file(directory, name, attributes));
+  return fill_file(context, directory, name, attributes, std::move(fd), file_size, pieces,
+                   checksum);
+}
+
+Status fill_file(const ApplyContext& context, const DirHandle& directory, std::string_view name,
+                 const Attributes& attributes, UniqueFd fd, uint64_t file_size,
+                 std::span<const DataPiece> pieces, uint32_t* checksum) {
+  if (checksum != nullptr) {
+    ContentChecksum content;
+    for (const DataPiece& piece : pieces) {
+      content.add(piece.file_offset, {piece.data, piece.size});
+    }
+    *checksum = content.finish(file_size);
+  }
   const Subject subject{directory, name, fd.get()};
   uint64_t end = 0;
   OCIUNPACK_TRY(write_pieces(fd.get(), subject, pieces, &end));
@@ -176,7 +184,7 @@ Status create_file(const ApplyContext& context, const DirHandle& directory, std:
 Result<FileWriter> FileWriter::open(const ApplyContext& context, DirRef directory,
                                     std::string_view name, const Attributes& attributes,
                                     uint32_t* checksum) {
-  OCIUNPACK_ASSIGN(UniqueFd fd, open_new(*directory, name, attributes));
+  OCIUNPACK_ASSIGN(UniqueFd fd, open_file(*directory, name, attributes));
   return FileWriter(context, std::move(directory), name, attributes, std::move(fd), checksum);
 }
 

@@ -37,6 +37,14 @@ Status create_file(const ApplyContext& context, const DirHandle& directory, std:
                    const Attributes& attributes, uint64_t file_size,
                    std::span<const DataPiece> pieces, uint32_t* checksum = nullptr);
 
+// create_file() in two steps, so that several files of a directory can be opened at a time, and
+// then filled. `fd` is what open_file() gave.
+Result<UniqueFd> open_file(const DirHandle& directory, std::string_view name,
+                           const Attributes& attributes);
+Status fill_file(const ApplyContext& context, const DirHandle& directory, std::string_view name,
+                 const Attributes& attributes, UniqueFd fd, uint64_t file_size,
+                 std::span<const DataPiece> pieces, uint32_t* checksum = nullptr);
+
 // Nanoseconds that the calling thread has spent in openat(2) and mknod(2) for files, since it last
 // asked; the rest of its time went into content and metadata.
 uint64_t take_create_nanoseconds();

@@ -37,6 +37,10 @@ size_t layers_at_once() {
   return std::max<size_t>(descriptor_limit() / 2 / (default_capacity() + 4), 2);
 }
 
+size_t files_at_once(size_t writers) {
+  return std::max<size_t>(descriptor_limit() / 4 / writers, 1);
+}
+
 std::string path_in(const DirHandle& directory, std::string_view name) {
   std::string path = directory.path;
   if (!path.empty()) path.push_back('/');

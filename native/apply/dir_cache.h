@@ -19,6 +19,9 @@ namespace ociunpack {
 struct DirHandle {
   UniqueFd fd;       // O_RDONLY | O_DIRECTORY
   std::string path;  // inside the layer, for messages; "" is the root
+  // Held while several files are opened in it: two that create in one directory wait for each other
+  // in the kernel, file by file, spinning.
+  std::unique_ptr<std::mutex> opening = std::make_unique<std::mutex>();
 };
 using DirRef = std::shared_ptr<const DirHandle>;
 
@@ -28,6 +31,10 @@ std::string path_in(const DirHandle& directory, std::string_view name);
 // How many layers may be in work at once, so that half of RLIMIT_NOFILE is enough for their
 // directories. Never fewer than two.
 size_t layers_at_once();
+
+// How many files each of `writers` may have open at a time, so that a quarter of RLIMIT_NOFILE is
+// enough for all of them. Never less than one.
+size_t files_at_once(size_t writers);
 
 class DirCache {
  public:

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -56,6 +57,14 @@ class WriteBatch {
   Status run(const ApplyContext& context, const std::atomic<bool>& stop) const;
 
  private:
+  // Files from `first` on that are opened together: in one directory, none of them empty.
+  size_t files_from(size_t first) const;
+  Status create_files(const ApplyContext& context, const std::atomic<bool>& stop, size_t first,
+                      size_t count) const;
+  Status create(const ApplyContext& context, const CreateOp& op) const;
+  std::span<const DataPiece> pieces_of(const CreateOp& op) const {
+    return {pieces_.data() + op.first_piece, op.pieces};
+  }
   std::vector<CreateOp> ops_;
   std::vector<DataPiece> pieces_;
   SlabRef slab_;

@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdint>
+#include <string>
+#include <utility>
 
 #include "../check.h"
 #include "scratch.h"
@@ -39,6 +42,36 @@ TEST(an_ordinary_file) {
   check_time(status, kTime);
   CHECK_EQ(scratch.content("f"), "hello");
   CHECK_EQ(scratch.notes(), "");
+}
+
+TEST(files_that_are_opened_before_any_is_filled) {
+  Scratch scratch;
+  const Attributes attributes{0640, scratch.context.euid, scratch.context.egid, kTime, {}};
+  std::array<UniqueFd, 3> opened;
+  for (size_t i = 0; i < opened.size(); i++) {
+    auto fd = open_file(*scratch.root, std::to_string(i), attributes);
+    REQUIRE_OK(fd);
+    opened[i] = std::move(fd).value();
+  }
+  CHECK(!open_file(*scratch.root, "0", attributes).ok());
+  for (size_t i = 0; i < opened.size(); i++) {
+    const std::string name = std::to_string(i);
+    const std::string content = "content of " + name;
+    const DataPiece whole = piece(content, 0);
+    uint32_t checksum = 0;
+    REQUIRE_OK(fill_file(scratch.context, *scratch.root, name, attributes, std::move(opened[i]),
+                         content.size(), {&whole, 1}, &checksum));
+    CHECK_EQ(scratch.look(name).st_mode, S_IFREG | 0640U);
+    check_time(scratch.look(name), kTime);
+    CHECK_EQ(scratch.content(name), content);
+    CHECK(checksum != 0);
+  }
+}
+
+TEST(descriptors_for_files_are_shared_among_writers) {
+  const size_t alone = files_at_once(1);
+  CHECK(alone >= files_at_once(64));
+  CHECK_EQ(files_at_once(SIZE_MAX), 1U);
 }
 
 TEST(an_empty_file) {
