@@ -181,7 +181,7 @@ export class Oracle {
       throw new UnpackError('ERR_BLOB_NOT_FOUND', `${digest}: is not in the store`);
     }
     const below = parent && this.ask(parent);
-    const job = await this.#decode(node, await node.blob?.()).catch((error) => {
+    const job = await this.#decode(node).catch((error) => {
       const failure = this.#passOver(error, node);
       if (tar === undefined && damageCodes.includes(failure.code)) {
         this.damaged.set(digest, failure);
@@ -214,7 +214,8 @@ export class Oracle {
     try {
       const file = path.join(scratch, 'layer.tar');
       await writeFile(file, chunks, { signal: this.#signal });
-      return await this.#settle(await this.#decode(node, { path: file }), lower);
+      const blob = async () => ({ path: file });
+      return await this.#settle(await this.#decode({ ...node, blob }), lower);
     } catch (error) {
       throw this.#passOver(UnpackError.fromSystem(error, scratch), node);
     } finally {
@@ -222,9 +223,10 @@ export class Oracle {
     }
   }
 
-  /** Reads the whole blob, which checks it, or the tar that is put together. */
-  async #decode(node: ChainNode, blob: FileWindow | undefined): Promise<LayerJob> {
+  /** Reads the whole blob, or tar, which checks it. */
+  async #decode(node: ChainNode): Promise<LayerJob> {
     const { parent, format, policies, limits, digest, size, diffID, tar } = node;
+    const blob = await node.blob?.();
     return this.#slots.run(this.#signal, async () => {
       this.#throwIfAborted();
       this.#group ??= loadBinding().createGroup(0);
