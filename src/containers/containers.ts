@@ -128,8 +128,8 @@ export class Containers {
   /**
    * Takes the container, its snapshot and with it all changes away. One that is mounted is unmounted.
    *
-   * @throws UnpackError `ERR_STORE_NOT_FOUND`, `ERR_STORE_IN_USE` while a process runs in it, or has it mounted in another
-   * mount namespace; `ERR_MOUNT` while the mount is in use
+   * @throws UnpackError `ERR_STORE_NOT_FOUND`, `ERR_STORE_IN_USE` while a process runs in it, `ERR_MOUNT` while the mount
+   * is in use
    */
   async remove(id: string): Promise<void> {
     const { database, snapshotter } = this.#context;
@@ -140,8 +140,6 @@ export class Containers {
       // Nothing else: the mount may have gone with a reboot, and another be there now.
       await unmountOwn(target, await this.#directoriesOf(container.snapshotKey));
     }
-    // After that: a copy of the mount in another namespace may have gone with it, or not.
-    await this.#checkFree(id);
     // First: nothing would name it any more.
     await removeTree(this.#ownBundle(id));
     try {
@@ -412,8 +410,8 @@ export class Containers {
 
   /** Two mounts of one writable directory harm each other's files (overlayfs.rst, "Sharing and copying layers"). */
   async #checkFree(id: string): Promise<void> {
-    const directories = await this.#directoriesOf(this.get(id).snapshotKey);
-    const [use] = [...(await liveMounts(directories)).values()].flat();
+    const [directory = ''] = await this.#directoriesOf(this.get(id).snapshotKey);
+    const [use] = (await liveMounts([directory])).get(directory) ?? [];
     if (use !== undefined) {
       const problem = `is mounted at ${use.target}, as process ${use.pid} sees it`;
       throw new UnpackError('ERR_STORE_IN_USE', `container ${id}: ${problem}`);

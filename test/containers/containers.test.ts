@@ -378,31 +378,6 @@ describe.skipIf(missing !== undefined)('containers', () => {
     });
   });
 
-  it('are not removed while they are mounted in another mount namespace', async () => {
-    await withImage(async (store, scratch) => {
-      const target = path.join(scratch, 'target');
-      await mkdir(target);
-      await store.containers.create('box', { id: 'web' });
-      await store.containers.mount('web', target);
-      const { directory } = await store.snapshots.stat('default/web');
-      const script = `mount --make-rprivate / && echo ready && read line`;
-      const other = spawn('unshare', ['-m', 'sh', '-c', script]);
-      try {
-        await once(other.stdout, 'data');
-        await expect(store.containers.remove('web')).rejects.toMatchObject({
-          code: 'ERR_STORE_IN_USE',
-          message: expect.stringContaining(`${other.pid}`),
-        });
-        expect(existsSync(path.join(directory, 'fs'))).toBe(true);
-      } finally {
-        other.stdin.end('\n');
-        await once(other, 'close');
-      }
-      await store.containers.remove('web');
-      expect(existsSync(directory)).toBe(false);
-    });
-  });
-
   it('are run by the command, which passes signals and the exit code', async () => {
     await withImage(async (store) => {
       const options = ['--root', store.root];
