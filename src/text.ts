@@ -46,6 +46,11 @@ export function shortDigest(digest: string): string {
   return colon < 0 ? digest : digest.slice(colon + 1, colon + 13);
 }
 
+/** {@link shortDigest} of each line. */
+export function shortDigests(lines: string): string {
+  return lines.replace(/^[^:\n]*:(.{0,12}).*$/gm, '$1');
+}
+
 /**
  * Text from an image made safe to print: control characters, which could drive the terminal, and characters that
  * reorder or hide text are written as escapes.

@@ -91,7 +91,7 @@ std::string draw_table(const std::vector<TableColumn>& columns, size_t width) {
     bytes += widths.back() + 2;
   }
   std::string lines;
-  lines.reserve(rows * bytes);
+  lines.reserve(rows * std::min(bytes, width + 1));  // one long cell must not ask for all memory
   for (size_t row = 0; row < rows; ++row) {
     const size_t start = lines.size();
     for (size_t at = 0; at < columns.size(); ++at) {

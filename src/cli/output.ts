@@ -16,8 +16,9 @@ export class Output {
 
   constructor(process: NodeJS.Process) {
     this.#process = process;
-    this.isTerminal = isDevice(1) && this.stdout.isTTY;
-    this.isErrorTerminal = isDevice(2) && this.stderr.isTTY;
+    // /dev/null is a device too, whose stream has no isTTY.
+    this.isTerminal = isDevice(1) && this.stdout.isTTY === true;
+    this.isErrorTerminal = isDevice(2) && this.stderr.isTTY === true;
     this.style = styleFor(this.isTerminal, process.env);
     this.errorStyle = styleFor(this.isErrorTerminal, process.env);
   }

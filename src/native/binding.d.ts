@@ -363,8 +363,8 @@ export interface Binding {
   copyDirectoryMetadata(options: { from: string; to: string }): Promise<void>;
   /**
    * What the tree takes: bytes of allocated blocks; an inode with several names counts once, the top counts, and what
-   * lies in directories that are closed to the caller does not. On up to
-   * `threads` threads of its own (1 to 64); a small tree is walked by one.
+   * lies in directories that are closed to the caller does not. On up to `threads` threads of its own (1 to 64); a small
+   * tree is walked by one.
    */
   diskUsage(options: {
     directory: string;
@@ -419,8 +419,8 @@ export interface Binding {
    */
   readPage(session: MetadataSession, range: MetadataRange): string;
   /**
-   * The same of keys, and of values that are arrays the elements at the ascending numbers `columns`. ERR_STORE_CORRUPT
-   * where one is no number and no string without escapes.
+   * The same of keys, and of values that are arrays the elements at the ascending numbers `columns`; `limit` 0: as many as
+   * make 16 MiB. ERR_STORE_CORRUPT where an element is no number and no string without escapes.
    */
   readColumns(
     session: MetadataSession,

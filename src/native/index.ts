@@ -22,7 +22,6 @@ export type {
   Probe,
   SettleResult,
   StageTimes,
-  TableColumn,
 } from './binding.js';
 export { type FileLock, tryLockFile } from './file-lock.js';
 export { addonCandidates, loadBinding, loadFrom } from './load.js';

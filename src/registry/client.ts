@@ -2,28 +2,24 @@
 // what an answer means (github.com/opencontainers/distribution-spec, "Pull").
 
 import { UnpackError } from '../errors.js';
+import { type ImageName, isDigest, mediaKind, mediaTypes, schema1Error } from '../oci/index.js';
 import {
-  type ImageName,
-  isDigest,
-  mediaKind,
-  mediaTypes,
-  parseJson,
-  schema1Error,
-} from '../oci/index.js';
+  checkContentDigest,
+  denied,
+  isNoManifest,
+  isObject,
+  mediaTypeOf,
+  messageOf,
+  mismatch,
+  noManifest,
+} from './answer.js';
 import { Authorizer } from './authorizer.js';
 import { type Credentials, findCredentials } from './credentials.js';
-import { fromTransport, TransientFailure, unexpected } from './failure.js';
+import { TransientFailure, unexpected } from './failure.js';
 import { type Capability, type HostOptions, hostsFor, type RegistryHost } from './hosts.js';
 import { follow } from './redirects.js';
 import { defaultRetryPolicy, parseRetryAfter, type RetryPolicy, withRetries } from './retry.js';
-import {
-  type Answer,
-  headerOf,
-  readBytes,
-  readText,
-  type TlsOptions,
-  Transport,
-} from './transport.js';
+import { type Answer, headerOf, readBytes, type TlsOptions, Transport } from './transport.js';
 
 /** How registries are spoken to. */
 export interface ClientOptions extends HostOptions {
@@ -166,7 +162,8 @@ export class RegistryClient {
   /**
    * A manifest or index by tag or digest, its digest checked.
    *
-   * @throws UnpackError `ERR_IMAGE_NOT_FOUND`, `ERR_DIGEST_MISMATCH`, `ERR_REGISTRY` for what is no JSON, `ERR_LIMIT_EXCEEDED`, and those of every request
+   * @throws UnpackError `ERR_IMAGE_NOT_FOUND`, `ERR_DIGEST_MISMATCH`, `ERR_REGISTRY` for what is no JSON,
+   * `ERR_LIMIT_EXCEEDED`, and those of every request
    */
   async manifest(
     reference: string,
@@ -267,7 +264,7 @@ export class RegistryClient {
         const isWrong =
           error.code === 'ERR_DIGEST_MISMATCH' ||
           error.code === 'ERR_SIZE_MISMATCH' ||
-          error.cause === somethingElse;
+          isNoManifest(error);
         if (!isWrong || !this.avoid(reference)) {
           // That the others cannot help says less than what was wrong.
           throw error.code === 'ERR_ABORTED' ? error : (wrong ?? error);
@@ -426,76 +423,3 @@ function addTo<Key, Value>(sets: Map<Key, Set<Value>>, key: Key, value: Value): 
 }
 
 const methodNotAllowed = Symbol('method not allowed');
-const somethingElse = Symbol('no manifest');
-
-/** Docker-Content-Digest, where it is there, must be what was asked for, and a digest. */
-function checkContentDigest(answer: Answer, wanted: string | undefined): void {
-  const said = headerOf(answer, 'docker-content-digest');
-  if (said === undefined) {
-    return;
-  }
-  if (!isDigest(said)) {
-    const text = `Docker-Content-Digest ${JSON.stringify(said)} is not a digest`;
-    throw unexpected(answer.url.host, text);
-  }
-  const [algorithm] = said.split(':');
-  if (wanted?.startsWith(`${algorithm}:`) && said !== wanted) {
-    throw mismatch(answer, wanted, said);
-  }
-}
-
-function mismatch(answer: Answer, wanted: string, found: string): UnpackError {
-  return new UnpackError(
-    'ERR_DIGEST_MISMATCH',
-    `${answer.url.host}: answered with ${found}, not with ${wanted}`,
-  );
-}
-
-/** A page of a server, a proxy or a login in between, in the place of a manifest. */
-function noManifest(answer: Answer, reference: string, length: number): UnpackError {
-  const type = headerOf(answer, 'content-type') ?? 'without a content type';
-  return new UnpackError(
-    'ERR_REGISTRY',
-    `${answer.url.host}: manifest ${reference}: the answer is none but ${length} bytes of other content (${type}); look whether a registry is there, and no proxy or login page before it`,
-    { cause: somethingElse },
-  );
-}
-
-function isObject(bytes: Buffer): boolean {
-  try {
-    parseJson(bytes, '');
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Without parameters; undefined where it says nothing about what the content is. */
-function mediaTypeOf(answer: Answer): string | undefined {
-  const type = headerOf(answer, 'content-type')?.split(';', 1)[0]?.trim().toLowerCase() ?? '';
-  const vague = ['', 'text/plain', 'application/json', 'application/octet-stream'];
-  return vague.includes(type) ? undefined : type;
-}
-
-function denied(what: string, status: number, detail: string): UnpackError {
-  const text = detail === '' || detail.startsWith(':') ? detail : `: ${detail}`;
-  return new UnpackError('ERR_REGISTRY_AUTH', `${what}: access denied (${status})${text}`);
-}
-
-/** What the registry says in its JSON of errors, shortened. */
-async function messageOf(answer: Answer): Promise<string> {
-  try {
-    const text = await readText(answer);
-    const { errors } = JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] };
-    const { code, message } = errors?.[0] ?? {};
-    const parts = [code, message].filter((part) => typeof part === 'string' && part !== '');
-    return parts.length === 0 ? '' : `: ${parts.join(': ').slice(0, 300)}`;
-  } catch (error) {
-    answer.body.discard();
-    const failure = fromTransport(error, answer.url);
-    if (failure instanceof UnpackError && failure.code === 'ERR_ABORTED') {
-      throw failure;
-    }
-    return '';
-  }
-}

@@ -4,10 +4,12 @@ import { spawnSync } from 'node:child_process';
 import { chmod, lstat, mkdir, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { commandPath, runCommand } from '../support/command.js';
+import { type CommandResult, commandPath, runCommand } from '../support/command.js';
 import { withScratch } from '../support/scratch.js';
 import { dir, file, whiteout } from '../support/tar-builder.js';
 import { platform, writeImage } from '../support/write-image.js';
+
+type Run = (...args: string[]) => Promise<CommandResult>;
 
 const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
 const [setpriv = '', ...drop] = nobody;
@@ -30,33 +32,38 @@ const layers = [
   [file('bin/new', 'new'), whiteout('bin/old'), whiteout('closed')],
 ];
 
-test.skipIf(!able)('a store of kind overlayfs takes them, as nobody', async () => {
+/** Runs a command as nobody on the image of these layers, with a directory that anybody may write to. */
+async function asNobody(
+  work: (run: Run, reference: string, open: string) => Promise<void>,
+): Promise<void> {
   await withScratch(async (scratch) => {
     await chmod(scratch, 0o755);
     const reference = await writeImage(path.join(scratch, 'layout'), layers);
     const open = path.join(scratch, 'open');
     await mkdir(open);
     await chmod(open, 0o777);
-    const args = ['import', reference, '--root', path.join(open, 'store')];
-    args.push('--snapshotter', 'overlayfs', '--platform', platform, '-q');
-    const options = { wrapper: nobody };
-    expect(await runCommand(args, options)).toMatchObject({ code: 0 });
+    const run: Run = (...args) => {
+      return runCommand([...args, '--platform', platform, '-q'], { wrapper: nobody });
+    };
+    await work(run, reference, open);
+  });
+}
+
+test.skipIf(!able)('a store of kind overlayfs takes them, as nobody', async () => {
+  await asNobody(async (run, reference, open) => {
+    const root = path.join(open, 'store');
+    const imported = run('import', reference, '--root', root, '--snapshotter', 'overlayfs');
+    expect(await imported).toMatchObject({ code: 0 });
   });
 });
 
 test.skipIf(!able).each(['overlay-userxattr', 'flat'])(
   'format %s, as nobody: directories that nobody may write to',
   async (format) => {
-    await withScratch(async (scratch) => {
-      await chmod(scratch, 0o755);
-      const reference = await writeImage(path.join(scratch, 'layout'), layers);
-      const open = path.join(scratch, 'open');
-      await mkdir(open);
-      await chmod(open, 0o777);
+    await asNobody(async (run, reference, open) => {
       const destination = path.join(open, 'image');
-      const args = ['unpack', reference, destination, '--platform', platform, '--format', format];
-      const options = { wrapper: nobody };
-      expect(await runCommand([...args, '--ownership', 'ignore', '-q'], options)).toMatchObject({
+      const how = ['--format', format, '--ownership', 'ignore'];
+      expect(await run('unpack', reference, destination, ...how)).toMatchObject({
         code: 0,
         stderr: '',
       });

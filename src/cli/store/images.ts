@@ -2,7 +2,15 @@
 
 import { Command } from 'commander';
 import type { Image, ImageColumns, StoredImageInfo } from '../../index.js';
-import { formatBytes, plural, printable, shortDigest, table, truncate } from '../../text.js';
+import {
+  formatBytes,
+  plural,
+  printable,
+  shortDigest,
+  shortDigests,
+  table,
+  truncate,
+} from '../../text.js';
 import type { CommandFactory } from '../program.js';
 import type { RunContext } from '../run-context.js';
 import { unpackStoredCommand } from './import.js';
@@ -58,11 +66,6 @@ function imageLines(context: RunContext, { names, digests, updatedAt }: ImageCol
     { head: 'TARGET', lines: shortDigests(digests) },
     { head: 'UPDATED', lines: updatedAt.replace(/.+/g, (time) => passed(Number(time))) },
   ]);
-}
-
-/** {@link shortDigest} of each line. */
-function shortDigests(lines: string): string {
-  return lines.replace(/^[^:\n]*:(.{0,12}).*$/gm, '$1');
 }
 
 function inspect(context: RunContext): Command {

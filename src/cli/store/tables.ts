@@ -39,9 +39,7 @@ export function listing<T>(
 
 /** {@link listing} of cells that are there as texts: of ten thousand items a tenth of its time. */
 export function listingOfLines(context: RunContext, columns: readonly LinesColumn[]): string {
-  const drawn = columns.map((column) => {
-    return { ...column, lines: printableLines(column.lines) };
-  });
+  const drawn = columns.map((column) => ({ ...column, lines: printableLines(column.lines) }));
   return draw(context, drawn, columns[0]?.lines !== '');
 }
 
@@ -72,12 +70,16 @@ function printableLines(lines: string): string {
 
 /** One name in each line, for `--quiet`. */
 export function quietLines(names: string[]): string {
-  return quietText(allPrintable(names).join('\n'));
+  return ended(allPrintable(names).join('\n'));
 }
 
 /** {@link quietLines} of names that are there as a text of lines. */
 export function quietText(names: string): string {
-  return names === '' ? '' : `${printableLines(names)}\n`;
+  return ended(printableLines(names));
+}
+
+function ended(lines: string): string {
+  return lines === '' ? '' : `${lines}\n`;
 }
 
 /** {@link ago} of many times: many are of the same second. */
