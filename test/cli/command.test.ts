@@ -43,6 +43,18 @@ describe('help', () => {
     expect(stdout).toContain('--quiet');
   });
 
+  test('fits 80 columns', async () => {
+    const { stdout: overview } = await runCommand(['--help']);
+    const listed = [...overview.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name as string);
+    expect(listed).toEqual(expect.arrayContaining(commands));
+    const long: string[] = [];
+    for (const args of [[], ...listed.map((name) => [name])]) {
+      const { stdout } = await runCommand([...args, '--help']);
+      long.push(...stdout.split('\n').filter((line) => line.length > 80));
+    }
+    expect(long).toEqual([]);
+  });
+
   test('of unpack has every policy and limit with its default', async () => {
     const { stdout } = await runCommand(['unpack', '--help']);
     const kebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

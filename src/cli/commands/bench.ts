@@ -22,9 +22,11 @@ import type { LiveRegion } from '../terminal.js';
 const example = `
 Examples:
   $ oci-unpack bench
-  $ oci-unpack bench oci:./image:latest --dir /mnt/scratch --runs 9 --report report.html --json before.json
+  $ oci-unpack bench oci:./image:latest --dir /mnt/scratch --runs 9 \\
+      --report report.html --json before.json
   $ oci-unpack bench oci:./image:latest --peers containerd,umoci,tar-igzip
-  $ oci-unpack bench --registry http://127.0.0.1:5000 library/debian:12 --rates 1000,200
+  $ oci-unpack bench --registry http://127.0.0.1:5000 library/debian:12 \\
+      --rates 1000,200
   $ oci-unpack bench compare before.json after.json
 
 Without an image one is made of real files of this machine. Every result is

@@ -22,13 +22,14 @@ const example = `
 Examples:
   $ oci-unpack doctor
   $ sudo oci-unpack doctor --verbose
-  $ oci-unpack doctor --dir /mnt/images --json | jq '.checks[] | select(.status != "ok")'
+  $ oci-unpack doctor --dir /mnt/images --json |
+      jq '.checks[] | select(.status != "ok")'
 
 Everything is found out by trying, in a directory on the tested file system that
 is removed again. What needs your attention comes first, with what it means, how
-it was seen and what to do. The exit code is 1 when a check fails: then files get
-lost, or nothing works. A warning is something that does not work here, or works
-slower, and has a way around.
+it was seen and what to do. The exit code is 1 when a check fails: then files
+get lost, or nothing works. A warning is something that does not work here, or
+works slower, and has a way around.
 
 See also: oci-unpack explain opaque, oci-unpack verify.`;
 

@@ -10,8 +10,10 @@ import type { RunContext } from '../run-context.js';
 const example = `
 Examples:
   $ oci-unpack inspect oci:./image:latest
-  $ oci-unpack inspect 'containerd:[k8s.io@/var/lib/containerd]registry.k8s.io/pause:3.9'
-  $ oci-unpack inspect oci-archive:./image.tar --platform linux/arm64 --json | jq .layers
+  $ oci-unpack inspect \\
+      'containerd:[k8s.io@/var/lib/containerd]registry.k8s.io/pause:3.9'
+  $ oci-unpack inspect oci-archive:./image.tar --platform linux/arm64 --json |
+      jq .layers
 
 With --quiet it checks the image and prints only its manifest digest.`;
 

@@ -19,8 +19,8 @@ const mountExample = `
 Examples:
   $ oci-unpack mount ./unpacked /mnt
   $ oci-unpack mount ./unpacked /mnt --upper ./changes
-  $ oci-unpack mount web /mnt              (a container of the store, for writing)
-  $ oci-unpack mount debian:latest /mnt    (an image of the store, read-only)
+  $ oci-unpack mount web /mnt            (a container of the store, for writing)
+  $ oci-unpack mount debian:latest /mnt  (an image of the store, read-only)
 
 Without --upper the mount of an unpacked image is read-only. With it, changes go
 to that directory (made where missing); the work directory of overlayfs is made

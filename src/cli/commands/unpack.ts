@@ -29,7 +29,8 @@ import { warningLines } from '../warnings-summary.js';
 const example = `
 Examples:
   $ oci-unpack unpack oci:./image:latest ./unpacked
-  $ oci-unpack unpack docker-archive:./image.tar ./rootless --format overlay-userxattr --ownership ignore
+  $ oci-unpack unpack docker-archive:./image.tar ./rootless \\
+      --format overlay-userxattr --ownership ignore
   $ oci-unpack unpack 'containerd:[k8s.io]registry.k8s.io/pause:3.9' ./unpacked
 
 containerd:NAME reads the store of a containerd, which may run: $CONTAINERD_ROOT

@@ -17,7 +17,8 @@ Examples:
   $ oci-unpack pull debian:12
   $ oci-unpack pull ghcr.io/owner/app@sha256:… --platform linux/arm64
   $ oci-unpack pull --plain-http 127.0.0.1:5000/app:1 --no-keep-blobs
-  $ REGISTRY_AUTH_FILE=./auth.json oci-unpack pull --ca ./ca.pem registry.example/app --json`;
+  $ REGISTRY_AUTH_FILE=./auth.json oci-unpack pull registry.example/app \\
+      --ca ./ca.pem --json`;
 
 /** Milliseconds that cleaning up may take after Ctrl-C; what is left then the next use of the store sweeps. */
 const farewell = 50;
