@@ -1,7 +1,7 @@
 // npm run bench:micro [-- IMAGE [RUNS]]: the pieces of the work one by one, so that a regression can be located. The
 // native ones on the largest layer of an image (by default of the demo's), those of TypeScript with tinybench.
 
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp } from 'node:fs/promises';
 import path from 'node:path';
 import { Bench } from 'tinybench';
 
@@ -19,14 +19,14 @@ const { chainIDs, digestOf, parseImageName, parseManifest } = await load('oci/in
 const { makeScratchDirectory } = await load('bench/file-system.js');
 
 const [reference, runs = '7'] = process.argv.slice(2);
-const scratch = await makeScratchDirectory();
+const { path: scratch, remove } = await makeScratchDirectory();
 
 try {
   console.log(await nativePart());
   console.log();
   console.log(await typeScriptPart());
 } finally {
-  await rm(scratch, { recursive: true, force: true });
+  await remove();
 }
 
 /** inflate, sha256, tar parser and creation of files, by the native program. */
