@@ -1,12 +1,14 @@
 // Runs contenders on one image and one file system: first each result is checked, then the runs are timed in turns.
 
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { compareTrees, type Difference, type Tree } from '../demo/tree.js';
 import { UnpackError } from '../index.js';
-import { loadBinding, removeTree } from '../native/index.js';
+import { removeTree } from '../native/index.js';
 import type { Absence, Contender, ContenderKind, Place, UnpackFacts, View } from './contender.js';
+import { settleFileSystem } from './file-system.js';
 import type { BenchImage } from './image.js';
+import { inRoundOrder } from './round-order.js';
 import { type Statistics, statistics } from './statistics.js';
 
 /** One timed run. */
@@ -125,7 +127,7 @@ async function measureAll(all: readonly Running[], options: MeasureOptions): Pro
     }
   }
   for (let run = 0; run < options.runs; run++) {
-    for (const one of running) {
+    for (const one of inRoundOrder(running, run)) {
       onStep?.(`run ${run + 1} of ${options.runs}: ${one.contender.title}`);
       await timedRun(one, { ...options, limit });
     }
@@ -219,16 +221,6 @@ async function cleanUp(contender: Contender, place: Place, destination: string):
   await removeTree(destination);
   await removeTree(`${destination}.mount`);
   await settleFileSystem(path.dirname(destination));
-}
-
-/** What was written and removed reaches the disk now: the next contender must not pay for it. */
-async function settleFileSystem(directory: string): Promise<void> {
-  const handle = await open(directory);
-  try {
-    await loadBinding().syncFileSystem(handle.fd);
-  } finally {
-    await handle.close();
-  }
 }
 
 function judge(row: Row, expected: View, view: View): void {

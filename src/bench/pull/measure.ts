@@ -5,9 +5,11 @@ import { cp, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError, type UnpackErrorCode, version } from '../../index.js';
 import { removeTree } from '../../native/index.js';
+import { settleFileSystem } from '../file-system.js';
 import { describeHost } from '../host.js';
 import { ContainerdDaemon } from '../peers/containerd-daemon.js';
 import { commandFile, runNode, runProcess, versionOf, which } from '../process.js';
+import { inRoundOrder } from '../round-order.js';
 import { withScratch } from '../scratch.js';
 import {
   type PullBenchReport,
@@ -113,7 +115,8 @@ class PullBench {
     await this.#lookForContainerd(rows[3] as PullRow);
     try {
       for (let run = 0; run < this.#runs; run++) {
-        for (const row of rows.filter(({ reason }) => reason === undefined)) {
+        const measured = rows.filter(({ reason }) => reason === undefined);
+        for (const row of inRoundOrder(measured, run)) {
           const speed = rate === 0 ? '' : ` at ${rate} Mbit/s`;
           this.#step(`run ${run + 1} of ${this.#runs}${speed}: ${row.id}`);
           await this.#timed(row, throttle?.host ?? host, throttle);
@@ -162,6 +165,7 @@ class PullBench {
       row.samples = [];
     } finally {
       await removeTree(root);
+      await settleFileSystem(this.#scratch);
     }
   }
 
