@@ -130,6 +130,7 @@ std::optional<LayerOptions> read_layer_options(Napi::Value value) {
   options.dry = fields.has("dry") && fields.boolean("dry");
   if (!options.dry) options.directory = fields.text("directory");
   options.format = read_format(fields);
+  options.count_usage = fields.has("countUsage") && fields.boolean("countUsage");
   options.has_lower = fields.boolean("hasLower");
   options.digest = read_digest(fields, "digest");
   options.size = fields.optional_number("size");
@@ -188,6 +189,12 @@ Napi::Value to_js(Napi::Env env, const SettleResult& result) {
     notes.Set(i, note);
   }
   object.Set("notes", notes);
+  if (result.usage) {
+    auto usage = Napi::Object::New(env);
+    usage.Set("bytes", static_cast<double>(result.usage->bytes));
+    usage.Set("inodes", static_cast<double>(result.usage->inodes));
+    object.Set("usage", usage);
+  }
   return object;
 }
 

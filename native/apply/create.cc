@@ -11,6 +11,7 @@
 #include "apply/metadata.h"
 #include "apply/name.h"
 #include "apply/set_mode.h"
+#include "apply/usage_count.h"
 #include "base/clock.h"
 #include "base/sys.h"
 
@@ -85,9 +86,11 @@ Status write_pieces(int fd, const Subject& subject, std::span<const DataPiece> p
   return {};
 }
 
-// Everything after the content, and the close.
+// Everything after the content, and the close. `in_parts`: several writes have made the file
+// longer.
 Status finish_file(const ApplyContext& context, const Subject& subject, UniqueFd fd,
-                   const Attributes& attributes, uint64_t written_to, uint64_t file_size) {
+                   const Attributes& attributes, uint64_t written_to, uint64_t file_size,
+                   bool in_parts) {
   if (written_to < file_size &&
       sys::ftruncate(fd.get(), static_cast<off_t>(file_size)) != 0) {  // a hole at the end
     return system_error(errno, "ftruncate", subject.path());
@@ -104,7 +107,14 @@ Status finish_file(const ApplyContext& context, const Subject& subject, UniqueFd
     OCIUNPACK_TRY(set_mode(fd.get(), attributes.mode, subject.path()));
   }
   OCIUNPACK_TRY(set_times(context, subject, attributes.mtime));
+  if (context.usage != nullptr && !in_parts) {
+    OCIUNPACK_TRY(context.usage->add(fd.get(), subject.directory, subject.name));
+  }
   if (const int error = fd.close()) return system_error(error, "close", subject.path());
+  // xfs reserves blocks behind a file that grows, and frees them when it is closed.
+  if (context.usage != nullptr && in_parts) {
+    OCIUNPACK_TRY(context.usage->add(subject.directory, subject.name));
+  }
   return {};
 }
 
@@ -120,7 +130,8 @@ Status finish_special(const ApplyContext& context, const DirHandle& directory,
     OCIUNPACK_TRY(
         set_mode_at(directory.fd.get(), CName(name).c_str(), attributes.mode, subject.path()));
   }
-  return set_times(context, subject, attributes.mtime);
+  OCIUNPACK_TRY(set_times(context, subject, attributes.mtime));
+  return context.usage == nullptr ? Status() : context.usage->add(directory, name);
 }
 
 std::string device_numbers(uint32_t major, uint32_t minor) {
@@ -158,7 +169,8 @@ Status create_file(const ApplyContext& context, const DirHandle& directory, std:
     if (sys::mknodat(directory.fd.get(), CName(name).c_str(), S_IFREG | attributes.mode, 0) != 0) {
       return system_error(errno, "mknodat", path_in(directory, name));
     }
-    return set_times(context, Subject{directory, name}, attributes.mtime);
+    OCIUNPACK_TRY(set_times(context, Subject{directory, name}, attributes.mtime));
+    return context.usage == nullptr ? Status() : context.usage->add(directory, name);
   }
   OCIUNPACK_ASSIGN(UniqueFd fd, open_file(directory, name, attributes));
   return fill_file(context, directory, name, attributes, std::move(fd), file_size, pieces,
@@ -178,7 +190,8 @@ Status fill_file(const ApplyContext& context, const DirHandle& directory, std::s
   const Subject subject{directory, name, fd.get()};
   uint64_t end = 0;
   OCIUNPACK_TRY(write_pieces(fd.get(), subject, pieces, &end));
-  return finish_file(context, subject, std::move(fd), attributes, end, file_size);
+  return finish_file(context, subject, std::move(fd), attributes, end, file_size,
+                     /*in_parts=*/false);
 }
 
 Result<FileWriter> FileWriter::open(const ApplyContext& context, DirRef directory,
@@ -202,7 +215,8 @@ bool FileWriter::clone_from(int from) {
 Status FileWriter::finish(uint64_t file_size) {
   if (checksum_ != nullptr) *checksum_ = content_.finish(file_size);
   const Subject subject{*directory_, name_, fd_.get()};
-  return finish_file(*context_, subject, std::move(fd_), attributes_, end_, file_size);
+  return finish_file(*context_, subject, std::move(fd_), attributes_, end_, file_size,
+                     /*in_parts=*/true);
 }
 
 Status create_symlink(const ApplyContext& context, const DirHandle& directory,

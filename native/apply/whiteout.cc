@@ -8,6 +8,7 @@
 
 #include "apply/metadata.h"
 #include "apply/name.h"
+#include "apply/usage_count.h"
 #include "base/sys.h"
 #include "tree/aufs_names.h"
 
@@ -39,8 +40,9 @@ Result<UniqueFd> create_marker(const DirHandle& directory, const std::string& na
 }
 
 // A marker has no time of its own; from the epoch, so that the result does not depend on the clock.
-Status date(const ApplyContext& context, const DirHandle& directory, const std::string& name) {
-  return set_times(context, Subject{directory, name}, {});
+Status finish(const ApplyContext& context, const DirHandle& directory, const std::string& name) {
+  OCIUNPACK_TRY(set_times(context, Subject{directory, name}, {}));
+  return context.usage == nullptr ? Status() : context.usage->add(directory, name);
 }
 
 // overlayfs.rst, "whiteouts and opaque directories": a zero-size file with overlay.whiteout, in a
@@ -71,7 +73,7 @@ Status write_whiteout(const ApplyContext& context, const DirHandle& directory,
     case Format::kAufs: {
       const std::string marker = std::string(kWhiteoutPrefix).append(name);
       OCIUNPACK_ASSIGN([[maybe_unused]] const UniqueFd fd, create_marker(directory, marker));
-      return date(context, directory, marker);
+      return finish(context, directory, marker);
     }
     case Format::kFlat:
       return input_error(Code::ERR_INTERNAL, "whiteout", path_in(directory, name),
@@ -99,7 +101,7 @@ Status write_whiteout(const ApplyContext& context, const DirHandle& directory,
     }
     OCIUNPACK_TRY(write_xattr_whiteout(context, directory, name));
   }
-  return date(context, directory, std::string(name));
+  return finish(context, directory, std::string(name));
 }
 
 Status mark_opaque(const ApplyContext& context, const DirHandle& directory) {
@@ -107,7 +109,7 @@ Status mark_opaque(const ApplyContext& context, const DirHandle& directory) {
     case Format::kAufs: {
       const std::string marker(kOpaqueName);
       OCIUNPACK_ASSIGN([[maybe_unused]] const UniqueFd fd, create_marker(directory, marker));
-      return date(context, directory, marker);
+      return finish(context, directory, marker);
     }
     case Format::kFlat:
       return {};

@@ -19,8 +19,6 @@
 namespace ociunpack {
 namespace {
 
-// stat(2), st_blocks: "in units of 512 bytes", whatever the file system's block is.
-constexpr uint64_t kBlock = 512;
 // Levels whose streams stay open; deeper ones are read whole and closed, so that a tree of any
 // depth is walked with a bounded number of descriptors.
 constexpr size_t kMaxOpen = 256;
@@ -56,7 +54,7 @@ class Walk {
  private:
   void add(const struct stat& status) {
     if (!S_ISDIR(status.st_mode) && status.st_nlink > 1 && !is_first(status)) return;
-    usage_.bytes += static_cast<uint64_t>(status.st_blocks) * kBlock;
+    usage_.bytes += static_cast<uint64_t>(status.st_blocks) * kStatBlockBytes;
     ++usage_.inodes;
   }
 
@@ -187,7 +185,7 @@ Result<DiskUsage> disk_usage(const std::string& directory, unsigned threads) {
   Shared shared{
       .path = directory,
       .device = status.st_dev,
-      .usage = {.bytes = static_cast<uint64_t>(status.st_blocks) * kBlock, .inodes = 1},
+      .usage = {.bytes = static_cast<uint64_t>(status.st_blocks) * kStatBlockBytes, .inodes = 1},
   };
   OCIUNPACK_TRY(
       shared.queue.run(threads, [&] { Walk(&shared, kAlone).run(std::move(fd), status.st_ino); }));

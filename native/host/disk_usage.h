@@ -1,17 +1,12 @@
 // What a directory tree takes on its file system.
 #pragma once
 
-#include <cstdint>
 #include <string>
 
 #include "base/result.h"
+#include "base/usage.h"
 
 namespace ociunpack {
-
-struct DiskUsage {
-  uint64_t bytes = 0;   // of allocated blocks
-  uint64_t inodes = 0;  // a file with several names counts once, the directory itself counts
-};
 
 // Walks `directory`, a host path, without following symlinks or entering other mounts; names that
 // vanish meanwhile, and what lies in directories that are closed to us, do not count. On up to

@@ -190,8 +190,11 @@ Result<SettleResult> LayerJob::finish_settle(const Settling& settling, SettlePla
                              settling.below.get(), settling.options.flat_root));
   }
   OCIUNPACK_TRY(save_tree(settling));
+  OCIUNPACK_ASSIGN(const std::optional<DiskUsage> usage, pass_->usage());
   std::string directory = flat_root.valid() ? settling.options.flat_root : options_.directory;
-  return settled(settling, std::move(plan), std::move(directory), start);
+  SettleResult result = settled(settling, std::move(plan), std::move(directory), start);
+  result.usage = usage;
+  return result;
 }
 
 Status LayerJob::save_tree(const Settling& settling) const {

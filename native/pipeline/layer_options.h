@@ -12,6 +12,7 @@
 #include "apply/policies.h"
 #include "base/limits.h"
 #include "base/note.h"
+#include "base/usage.h"
 #include "digest/digest.h"
 #include "pipeline/scheduler.h"
 #include "tree/planner.h"
@@ -43,6 +44,7 @@ struct LayerOptions {
   std::string directory;  // an existing, empty directory of ours; the host's path, absolute
   bool dry = false;       // only read, check and plan: there is no directory, nothing is written
   Format format = Format::kOverlay;
+  bool count_usage = false;       // SettleResult::usage is wanted; not with format flat
   bool has_lower = false;         // layers lie below; settle() will be given their view
   std::optional<Digest> digest;   // of the blob as it is stored
   std::optional<uint64_t> size;   // of the blob
@@ -101,6 +103,8 @@ struct SettleResult {
   bool replanned = false;
   LayerResult layer;  // as in done, with the times and counts of settling
   std::vector<Note> notes;
+  // What the directory takes, where it was wanted and could be counted on the way.
+  std::optional<DiskUsage> usage;
 };
 
 // Sampled by any thread.

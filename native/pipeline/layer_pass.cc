@@ -2,6 +2,7 @@
 // What happens to the entries is in layer_pass_entries.cc.
 #include "pipeline/layer_pass.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -178,6 +179,7 @@ Status LayerPass::open() {
   context_.euid = ::geteuid();
   context_.egid = ::getegid();
   context_.umask_private = Scheduler::instance().umask_private();
+  if (options_.count_usage) context_.usage = &usage_;
   if (dry()) return {};
   directories_ = std::make_unique<DirCache>();
   OCIUNPACK_ASSIGN(DirRef root, prepare_root(context_, options_.directory));
@@ -425,6 +427,29 @@ void LayerPass::finish_directories() {
   }
   if (!tree_->node(kRootNode).implicit) directories.push_back(kRootNode);
   if (!directories.empty()) post(std::move(directories));
+}
+
+Status LayerPass::note_directory(NodeId id, const DirHandle& own) {
+  if (context_.usage == nullptr) return {};
+  struct stat status {};
+  if (::fstat(own.fd.get(), &status) != 0) return system_error(errno, "fstat", own.path);
+  const std::lock_guard lock(directory_mutex_);
+  directory_bytes_[id] = static_cast<uint64_t>(status.st_blocks) * kStatBlockBytes;
+  return {};
+}
+
+Result<std::optional<DiskUsage>> LayerPass::usage() {
+  if (context_.usage == nullptr || !usage_.sum()) return std::optional<DiskUsage>();
+  DiskUsage sum = *usage_.sum();
+  for (const NodeId id : tree_->directories()) {
+    if (!directory_bytes_.contains(id)) {  // its metadata were not set: a root that nothing names
+      OCIUNPACK_ASSIGN(const DirRef own, directory(id));
+      OCIUNPACK_TRY(note_directory(id, *own));
+    }
+    sum.bytes += directory_bytes_[id];
+    ++sum.inodes;
+  }
+  return std::optional(sum);
 }
 
 void LayerPass::release() {

@@ -12,10 +12,12 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "apply/context.h"
 #include "apply/dir_cache.h"
+#include "apply/usage_count.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "digest/digest.h"
@@ -76,6 +78,11 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   // Whether the metadata of named directories has been set already.
   bool directories_finished() const { return context_.euid == 0; }
   Result<DirRef> directory(NodeId id);
+  // Nothing where it is not wanted, or not known. After the settling, but for note_directory():
+  // that is told of a directory after its last change.
+  Result<std::optional<DiskUsage>> usage();
+  Status note_directory(NodeId id, const DirHandle& own);
+  void lose_usage() { usage_.lose(); }
 
  private:
   enum class Next : uint8_t { kAgain, kWait, kEnd };
@@ -152,6 +159,9 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   std::unique_ptr<Planner> planner_;
   std::unique_ptr<DirCache> directories_;
   ApplyContext context_;
+  UsageCount usage_;                                      // of all but directories
+  std::mutex directory_mutex_;                            // guards directory_bytes_
+  std::unordered_map<NodeId, uint64_t> directory_bytes_;  // of blocks
 
   const PlanStep* waiting_step_ = nullptr;  // waits until all writes are done
   std::unique_ptr<WriteBatch> batch_;

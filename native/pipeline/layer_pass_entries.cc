@@ -108,6 +108,7 @@ Status LayerPass::carry_out(const PlanStep& step) {
     cached_parent_ = kNoNode;
     OCIUNPACK_ASSIGN(const DirRef parent, parent_directory(step.removed));
     OCIUNPACK_TRY(remove_tree(*parent, tree_->node(step.removed).name));
+    lose_usage();
     for (const NodeId id : step.dead_directories) directories_->erase(id);
     cached_parent_ = kNoNode;
   }
@@ -311,7 +312,8 @@ Status LayerPass::make_links() {
 
 Status LayerPass::finish_directory_now(NodeId id) {
   OCIUNPACK_ASSIGN(const DirRef own, directory(id));
-  return finish_directory(context_, *own, attributes_of(tree_->inode_of(id)));
+  OCIUNPACK_TRY(finish_directory(context_, *own, attributes_of(tree_->inode_of(id))));
+  return note_directory(id, *own);
 }
 
 Attributes attributes_of(const Inode& inode) {

@@ -46,6 +46,7 @@ class SettleStage {
     if (plan_.plink_directory == kNoNode) return {};
     OCIUNPACK_ASSIGN(const DirRef directory, parent(plan_.plink_directory));
     OCIUNPACK_TRY(remove_tree(*directory, tree_.node(plan_.plink_directory).name));
+    pass_.lose_usage();
     pass_.directories().erase(plan_.plink_directory);
     return {};
   }
@@ -133,6 +134,7 @@ class SettleStage {
       } else {
         OCIUNPACK_TRY(restore_times(pass_.context(), *own, attributes.mtime));
       }
+      OCIUNPACK_TRY(pass_.note_directory(id, *own));
     }
     return {};
   }

@@ -79,6 +79,8 @@ export interface LayerOptions {
    */
   dry?: boolean;
   format: 'overlay' | 'overlay-userxattr' | 'aufs' | 'flat';
+  /** Whether {@link SettleResult.usage} is wanted; not with format `flat`. */
+  countUsage?: boolean;
   /** Whether `settle` will be given a tree of layers below. */
   hasLower: boolean;
   /** Checked when given: digest and bytes of the blob, digest of the uncompressed tar. */
@@ -171,6 +173,8 @@ export interface SettleResult {
   /** As `done` gave it, with the time of settling (and of the second reading). */
   layer: LayerResult;
   notes: Note[];
+  /** What the layer's directory takes; undefined where it was not counted: then measure it. */
+  usage?: { bytes: number; inodes: number };
 }
 
 export interface LayerJob {

@@ -256,6 +256,7 @@ class StoreUnpack {
         format: snapshotter.format,
         source,
         directory,
+        countUsage: !snapshotter.flat,
         hasLower: index > 0,
         digest,
         size,
@@ -357,6 +358,7 @@ class StoreUnpack {
     this.#jobs.throwIfFailed();
     try {
       await snapshotter.adopt(chainID, parent, staging, {
+        usage: settled.usage && { size: settled.usage.bytes, inodes: settled.usage.inodes },
         lease,
         labels: {
           [snapshotRefLabel]: chainID,
