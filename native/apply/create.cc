@@ -107,14 +107,10 @@ Status finish_file(const ApplyContext& context, const Subject& subject, UniqueFd
     OCIUNPACK_TRY(set_mode(fd.get(), attributes.mode, subject.path()));
   }
   OCIUNPACK_TRY(set_times(context, subject, attributes.mtime));
-  if (context.usage != nullptr && !in_parts) {
-    OCIUNPACK_TRY(context.usage->add(fd.get(), subject.directory, subject.name));
-  }
+  if (!in_parts) OCIUNPACK_TRY(count_usage(context, subject));
   if (const int error = fd.close()) return system_error(error, "close", subject.path());
   // xfs reserves blocks behind a file that grows, and frees them when it is closed.
-  if (context.usage != nullptr && in_parts) {
-    OCIUNPACK_TRY(context.usage->add(subject.directory, subject.name));
-  }
+  if (in_parts) OCIUNPACK_TRY(count_usage(context, Subject{subject.directory, subject.name}));
   return {};
 }
 
@@ -131,7 +127,7 @@ Status finish_special(const ApplyContext& context, const DirHandle& directory,
         set_mode_at(directory.fd.get(), CName(name).c_str(), attributes.mode, subject.path()));
   }
   OCIUNPACK_TRY(set_times(context, subject, attributes.mtime));
-  return context.usage == nullptr ? Status() : context.usage->add(directory, name);
+  return count_usage(context, subject);
 }
 
 std::string device_numbers(uint32_t major, uint32_t minor) {
@@ -169,8 +165,9 @@ Status create_file(const ApplyContext& context, const DirHandle& directory, std:
     if (sys::mknodat(directory.fd.get(), CName(name).c_str(), S_IFREG | attributes.mode, 0) != 0) {
       return system_error(errno, "mknodat", path_in(directory, name));
     }
-    OCIUNPACK_TRY(set_times(context, Subject{directory, name}, attributes.mtime));
-    return context.usage == nullptr ? Status() : context.usage->add(directory, name);
+    const Subject subject{directory, name};
+    OCIUNPACK_TRY(set_times(context, subject, attributes.mtime));
+    return count_usage(context, subject);
   }
   OCIUNPACK_ASSIGN(UniqueFd fd, open_file(directory, name, attributes));
   return fill_file(context, directory, name, attributes, std::move(fd), file_size, pieces,

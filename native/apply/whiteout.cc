@@ -41,8 +41,9 @@ Result<UniqueFd> create_marker(const DirHandle& directory, const std::string& na
 
 // A marker has no time of its own; from the epoch, so that the result does not depend on the clock.
 Status finish(const ApplyContext& context, const DirHandle& directory, const std::string& name) {
-  OCIUNPACK_TRY(set_times(context, Subject{directory, name}, {}));
-  return context.usage == nullptr ? Status() : context.usage->add(directory, name);
+  const Subject subject{directory, name};
+  OCIUNPACK_TRY(set_times(context, subject, {}));
+  return count_usage(context, subject);
 }
 
 // overlayfs.rst, "whiteouts and opaque directories": a zero-size file with overlay.whiteout, in a

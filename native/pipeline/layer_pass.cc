@@ -2,7 +2,6 @@
 // What happens to the entries is in layer_pass_entries.cc.
 #include "pipeline/layer_pass.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -430,26 +429,18 @@ void LayerPass::finish_directories() {
 }
 
 Status LayerPass::note_directory(NodeId id, const DirHandle& own) {
-  if (context_.usage == nullptr) return {};
-  struct stat status {};
-  if (::fstat(own.fd.get(), &status) != 0) return system_error(errno, "fstat", own.path);
-  const std::lock_guard lock(directory_mutex_);
-  directory_bytes_[id] = static_cast<uint64_t>(status.st_blocks) * kStatBlockBytes;
-  return {};
+  return context_.usage == nullptr ? Status() : usage_.set_directory(id, own);
 }
 
 Result<std::optional<DiskUsage>> LayerPass::usage() {
-  if (context_.usage == nullptr || !usage_.sum()) return std::optional<DiskUsage>();
-  DiskUsage sum = *usage_.sum();
+  if (context_.usage == nullptr) return std::optional<DiskUsage>();
   for (const NodeId id : tree_->directories()) {
-    if (!directory_bytes_.contains(id)) {  // its metadata were not set: a root that nothing names
-      OCIUNPACK_ASSIGN(const DirRef own, directory(id));
-      OCIUNPACK_TRY(note_directory(id, *own));
-    }
-    sum.bytes += directory_bytes_[id];
-    ++sum.inodes;
+    if (usage_.has_directory(id)) continue;
+    // Its metadata were not set: a root that nothing names.
+    OCIUNPACK_ASSIGN(const DirRef own, directory(id));
+    OCIUNPACK_TRY(usage_.set_directory(id, *own));
   }
-  return std::optional(sum);
+  return usage_.sum();
 }
 
 void LayerPass::release() {

@@ -12,7 +12,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "apply/context.h"
@@ -159,9 +158,7 @@ class LayerPass : public std::enable_shared_from_this<LayerPass> {
   std::unique_ptr<Planner> planner_;
   std::unique_ptr<DirCache> directories_;
   ApplyContext context_;
-  UsageCount usage_;                                      // of all but directories
-  std::mutex directory_mutex_;                            // guards directory_bytes_
-  std::unordered_map<NodeId, uint64_t> directory_bytes_;  // of blocks
+  UsageCount usage_;
 
   const PlanStep* waiting_step_ = nullptr;  // waits until all writes are done
   std::unique_ptr<WriteBatch> batch_;

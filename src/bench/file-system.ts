@@ -1,13 +1,13 @@
 // Where the demo and the bench work, and whether that place can be timed honestly.
 
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, open, realpath, rmdir, statfs } from 'node:fs/promises';
+import { mkdtemp, realpath, rmdir, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { findFileSystem, hasJournal } from '../doctor/file-system.js';
 import { givenPath } from '../given-path.js';
 import { UnpackError } from '../index.js';
-import { loadBinding, makeDirectory, removeTree } from '../native/index.js';
+import { makeDirectory, removeTree } from '../native/index.js';
 
 /** The file system of a directory. */
 export interface FileSystemInfo {
@@ -97,14 +97,4 @@ function warningFor(type: string, directory: string): string | undefined {
   return type === 'overlay'
     ? 'overlay: its copy in the upper layer is timed too; use --dir with a plain file system'
     : undefined;
-}
-
-/** What was written and removed reaches the disk now: the next contender must not pay for it. */
-export async function settleFileSystem(directory: string): Promise<void> {
-  const handle = await open(directory);
-  try {
-    await loadBinding().syncFileSystem(handle.fd);
-  } finally {
-    await handle.close();
-  }
 }

@@ -4,9 +4,8 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { compareTrees, type Difference, type Tree } from '../demo/tree.js';
 import { UnpackError } from '../index.js';
-import { removeTree } from '../native/index.js';
+import { removeTree, syncFileSystemOf } from '../native/index.js';
 import type { Absence, Contender, ContenderKind, Place, UnpackFacts, View } from './contender.js';
-import { settleFileSystem } from './file-system.js';
 import type { BenchImage } from './image.js';
 import { inRoundOrder } from './round-order.js';
 import { type Statistics, statistics } from './statistics.js';
@@ -220,7 +219,8 @@ async function cleanUp(contender: Contender, place: Place, destination: string):
   await contender.end?.(place, destination);
   await removeTree(destination);
   await removeTree(`${destination}.mount`);
-  await settleFileSystem(path.dirname(destination));
+  // What was written and removed reaches the disk now: the next one must not pay for it.
+  await syncFileSystemOf(path.dirname(destination));
 }
 
 function judge(row: Row, expected: View, view: View): void {

@@ -27,3 +27,4 @@ export { type FileLock, tryLockFile } from './file-lock.js';
 export { addonCandidates, loadBinding, loadFrom } from './load.js';
 export { makeDirectory, makeDirectorySync } from './make-directory.js';
 export { removeTree } from './remove-tree.js';
+export { syncFileSystemOf } from './sync-file-system.js';

@@ -25,8 +25,7 @@ export class GatheredWrites {
     for (let at = 0; at < bytes.length; ) {
       this.#filling ??= this.#spare.pop() ?? Buffer.allocUnsafeSlow(bufferBytes);
       const end = at + Math.min(bytes.length - at, bufferBytes - this.#filled);
-      const isWhole = end - at === bytes.length;
-      this.#filling.set(isWhole ? bytes : bytes.subarray(at, end), this.#filled);
+      this.#filling.set(bytes.subarray(at, end), this.#filled);
       this.#filled += end - at;
       at = end;
       if (this.#filled === bufferBytes) {

@@ -4,12 +4,18 @@
 // given twice, except where its transaction was not committed. Longer than other files: what keeps records and directories
 // in step is to be read in one place.
 
-import { chmod, mkdir, open } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { cleanUp, rollBack } from '../clean-up.js';
 import { UnpackError } from '../errors.js';
 import type { Database, Snapshot, SnapshotStore, Transaction } from '../metadata/index.js';
-import { type LayerOptions, loadBinding, makeDirectory, removeTree } from '../native/index.js';
+import {
+  type LayerOptions,
+  loadBinding,
+  makeDirectory,
+  removeTree,
+  syncFileSystemOf,
+} from '../native/index.js';
 import { bootID } from './boot.js';
 import type { Driver } from './driver.js';
 import { labelChanges } from './label-changes.js';
@@ -531,15 +537,6 @@ export class LocalSnapshotter implements LayerSnapshotter {
     await makeDirectory(this.#directories.path, 0o700);
     await this.#syncer.open();
     return StagingArea.open(path.join(this.#root, 'staging'));
-  }
-}
-
-async function syncFileSystemOf(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await loadBinding().syncFileSystem(handle.fd);
-  } finally {
-    await handle.close();
   }
 }
 

@@ -32,8 +32,7 @@ export class JobFeed {
   write(bytes: Uint8Array): Promise<void> | undefined {
     for (let at = 0; at < bytes.length && !this.over; at += sliceBytes) {
       const next = at + sliceBytes;
-      const slice = bytes.length > sliceBytes ? bytes.subarray(at, next) : bytes;
-      if (!this.#job.write(slice) && !this.over) {
+      if (!this.#job.write(bytes.subarray(at, next)) && !this.over) {
         const drained = new Promise<void>((resolve) => {
           this.#wake = resolve;
         });

@@ -4,8 +4,7 @@
 import { cp, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { UnpackError, type UnpackErrorCode, version } from '../../index.js';
-import { removeTree } from '../../native/index.js';
-import { settleFileSystem } from '../file-system.js';
+import { removeTree, syncFileSystemOf } from '../../native/index.js';
 import { describeHost } from '../host.js';
 import { ContainerdDaemon } from '../peers/containerd-daemon.js';
 import { commandFile, runNode, runProcess, versionOf, which } from '../process.js';
@@ -165,7 +164,8 @@ class PullBench {
       row.samples = [];
     } finally {
       await removeTree(root);
-      await settleFileSystem(this.#scratch);
+      // What was written and removed reaches the disk now: the next one must not pay for it.
+      await syncFileSystemOf(this.#scratch);
     }
   }
 
