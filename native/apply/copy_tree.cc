@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "apply/copy_file.h"
+#include "apply/open_to_read.h"
 #include "apply/root_dir.h"
 #include "base/dir_stream.h"
 #include "base/sys.h"
@@ -160,8 +161,7 @@ class TreeCopy {
   }
 
   Status make_file(CopyEnd from, CopyEnd to, const struct stat& status, CopyCounts* counts) {
-    const UniqueFd from_fd(sys::openat(from.directory, from.name, O_RDONLY | O_NOFOLLOW));
-    if (!from_fd.valid()) return system_error(errno, "openat", from.path);
+    OCIUNPACK_ASSIGN(const UniqueFd from_fd, open_to_read(from.directory, from.name, from.path));
     UniqueFd to_fd(
         sys::openat(to.directory, to.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
     if (!to_fd.valid()) return system_error(errno, "openat", to.path);

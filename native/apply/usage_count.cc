@@ -21,7 +21,9 @@ Status UsageCount::add(const Subject& subject) {
                          ? ::fstat(subject.fd, &status)
                          : ::fstatat(subject.directory.fd.get(), CName(subject.name).c_str(),
                                      &status, AT_SYMLINK_NOFOLLOW);
-  if (result != 0) return system_error(errno, "fstatat", subject.path());
+  if (result != 0) {
+    return system_error(errno, subject.fd >= 0 ? "fstat" : "fstatat", subject.path());
+  }
   bytes_.fetch_add(bytes_of(status), std::memory_order_relaxed);
   inodes_.fetch_add(1, std::memory_order_relaxed);
   return {};

@@ -126,6 +126,10 @@ class Audit {
 
   // Opens what was found, if it is still that file; -1 and errno where it cannot be.
   UniqueFd open_file(const File& file) const;
+
+  // Its mode, which is the layer's, closes it to its owner, who we are, without root: no damage. To
+  // open it would be to write.
+  static bool is_closed_to_us(const File& file);
   void compare_file(const FileRef& file);
 
   // Between two looks at it the file has become something else: once more, without its content.

@@ -52,20 +52,27 @@ UniqueFd Audit::open_file(const File& file) const {
   return fd;
 }
 
+bool Audit::is_closed_to_us(const File& file) {
+  const EntryFacts& found = file.entry.facts;
+  return (found.mode & S_IRUSR) == 0 && found.mode == file.expected.inode().mode &&
+         found.uid == ::geteuid();
+}
+
 void Audit::compare_file(const FileRef& file) {
   DiskEntry& entry = file->entry;
   const Inode& inode = file->expected.inode();
   const bool to_read = options_.content && inode.checksum != nullptr && entry.facts.size > 0 &&
                        entry.facts.size == inode.size;
   UniqueFd fd;
+  bool closed = false;
   if (to_read) {
     fd = open_file(*file);
     if (!fd.valid()) {
       const int error = errno;
       if (has_changed(error)) return compare_changed(file);
-      return report_unreadable(file->path(), file->expected, std::move(entry), error);
-    }
-    if (const int error = read_status(fd.get(), "", &entry)) {
+      closed = error == EACCES && is_closed_to_us(*file);
+      if (!closed) return report_unreadable(file->path(), file->expected, std::move(entry), error);
+    } else if (const int error = read_status(fd.get(), "", &entry)) {
       return report_unreadable(file->path(), file->expected, std::move(entry), error);
     }
     if (entry.facts.type != FactType::kFile) return compare_changed(file);
@@ -85,7 +92,7 @@ void Audit::compare_file(const FileRef& file) {
   if (entry.facts.size != inode.size || inode.size == 0 || !options_.content) {
     return finish_file(*file);
   }
-  if (inode.checksum == nullptr) {
+  if (inode.checksum == nullptr || closed) {
     unchecked_.fetch_add(1, std::memory_order_relaxed);
     return finish_file(*file);
   }

@@ -268,7 +268,10 @@ export interface AuditResult {
   files: number;
   /** Bytes of content that were read. */
   bytes: number;
-  /** Files whose size is right, but of whose content the tree knows no checksum. 0 without `content`. */
+  /**
+   * Files whose size is right, but of whose content the tree knows no checksum, or whose mode, as it should be, closes
+   * them to us, their owner. 0 without `content`.
+   */
   unchecked: number;
   /** Sorted by path. */
   differences: Difference[];

@@ -111,10 +111,10 @@ export interface SnapshotAudit extends Visibility {
   source: AuditSource;
   /** Entries that were compared. */
   entries: number;
-  /** Files, and the bytes of them, whose content was compared. */
+  /** Files, and the bytes of their content that were compared. */
   files: number;
   bytes: number;
-  /** Files whose content nothing is known of: size and metadata were compared. */
+  /** Files whose content nothing is known of, or that their mode closes to this user: size and metadata were compared. */
   unchecked: number;
   findings: Finding[];
   /** Findings beyond the bound, which are not listed. */

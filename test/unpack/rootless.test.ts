@@ -32,13 +32,14 @@ const layers = [
   [file('bin/new', 'new'), whiteout('bin/old'), whiteout('closed')],
 ];
 
-/** Runs a command as nobody on the image of these layers, with a directory that anybody may write to. */
+/** Runs a command as nobody on the image of some layers, with a directory that anybody may write to. */
 async function asNobody(
   work: (run: Run, reference: string, open: string) => Promise<void>,
+  image = layers,
 ): Promise<void> {
   await withScratch(async (scratch) => {
     await chmod(scratch, 0o755);
-    const reference = await writeImage(path.join(scratch, 'layout'), layers);
+    const reference = await writeImage(path.join(scratch, 'layout'), image);
     const open = path.join(scratch, 'open');
     await mkdir(open);
     await chmod(open, 0o777);
@@ -55,6 +56,29 @@ test.skipIf(!able)('a store of kind overlayfs takes them, as nobody', async () =
     const imported = run('import', reference, '--root', root, '--snapshotter', 'overlayfs');
     expect(await imported).toMatchObject({ code: 0 });
   });
+});
+
+// Each layer of this kind is a copy of the one below: what is closed has to be read.
+test.skipIf(!able)('a store of kind native takes closed files, as nobody', async () => {
+  const shadow = [dir('etc'), file('etc/shadow', 'root:*', { mode: 0 }), file('hosts', 'x')];
+  await asNobody(
+    async (run, reference, open) => {
+      const root = path.join(open, 'store');
+      const imported = run('import', reference, '--root', root, '--snapshotter', 'native');
+      expect(await imported).toMatchObject({ code: 0, stderr: '' });
+      const modes = (await readdir(root, { recursive: true }))
+        .filter((name) => name.endsWith('etc/shadow'))
+        .map(async (name) => (await lstat(path.join(root, name))).mode & 0o7777);
+      expect(await Promise.all(modes)).toEqual([0, 0]);
+      const verified = await runCommand(['verify', '--root', root, '--json'], { wrapper: nobody });
+      expect(verified).toMatchObject({ code: 0, stderr: '' });
+      expect(JSON.parse(verified.stdout)).toMatchObject({
+        ok: true,
+        counts: { snapshots: 2, unchecked: 2, findings: 0 },
+      });
+    },
+    [shadow, [file('hosts', 'y')]],
+  );
 });
 
 test.skipIf(!able).each(['overlay-userxattr', 'flat'])(

@@ -73,7 +73,7 @@ function basis({ source, unchecked }: SnapshotAudit): string {
     blob: 'compared with its blob',
     structure: 'without anything to compare it with',
   };
-  const rest = unchecked > 0 ? `; content of ${plural(unchecked, 'file')} not known` : '';
+  const rest = unchecked > 0 ? `; content of ${plural(unchecked, 'file')} not compared` : '';
   return by[source] + rest;
 }
 
@@ -180,7 +180,9 @@ function sumLines(report: VerifyReport, { style }: RunContext): string[] {
   return [
     style.bold(compared),
     ...(unchecked > 0
-      ? [`the content of ${plural(unchecked, 'file')} is not known: --deep reads the blobs`]
+      ? [
+          `content of ${plural(unchecked, 'file')} not compared: unknown (--deep reads it), or closed to you`,
+        ]
       : []),
     ok
       ? style.green(

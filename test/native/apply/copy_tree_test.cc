@@ -209,6 +209,42 @@ TEST(the_metadata_of_a_directory_without_the_marks_of_overlayfs) {
   CHECK_EQ(scratch.xattr("to", "trusted.overlay.opaque"), "<none>");
 }
 
+TEST(a_copy_of_what_is_closed_to_its_owner) {
+  if (!is_root()) SKIP("needs root, to become nobody");
+  Scratch scratch;
+  CHECK_EQ(::chmod(scratch.host("").c_str(), 0777), 0);
+  const std::string failure = check::as_nobody([&scratch]() -> std::string {
+    make_ends(scratch);
+    for (const mode_t mode : {0, 0200, 04000, 01077}) {
+      const std::string name = "from/f" + std::to_string(mode);
+      scratch.put_file(name, "shut");
+      set_times(scratch, name, 1000, 5);
+      if (::chmod(scratch.host(name).c_str(), mode) != 0) return "chmod";
+    }
+    const auto counts = copy(scratch);
+    if (!counts.ok()) return counts.error().message();
+    for (const mode_t mode : {0, 0200, 04000, 01077}) {
+      for (const char* end : {"from", "to"}) {
+        const struct stat status = scratch.look(std::string(end) + "/f" + std::to_string(mode));
+        if ((status.st_mode & 07777) != mode) return std::string(end) + ": another mode";
+        if (status.st_mtim.tv_sec != 1000 || status.st_size != 4) return "another file";
+      }
+    }
+    return "";
+  });
+  CHECK_EQ(failure, "");
+  CHECK_EQ(scratch.content("to/f0"), "shut");
+  // What is closed and somebody else's stays closed.
+  CHECK_EQ(::chown(scratch.host("from/f0").c_str(), 5, 5), 0);
+  const std::string other = check::as_nobody([&scratch]() -> std::string {
+    scratch.directory("other");
+    const auto counts = copy_tree(scratch.host("from"), scratch.host("other"), 1);
+    return counts.ok() ? "copied" : counts.error().error_number == EACCES ? "" : "another error";
+  });
+  CHECK_EQ(other, "");
+  CHECK_EQ(scratch.look("from/f0").st_mode & 07777, 0U);
+}
+
 TEST(errors_of_a_copy) {
   Scratch scratch;
   make_ends(scratch);
