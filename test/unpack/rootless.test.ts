@@ -1,12 +1,12 @@
 // Without any rights, as docs/options.md has it: a layer may close its directories and files to their own owner.
 
 import { spawnSync } from 'node:child_process';
-import { chmod, lstat, mkdir, readdir } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { type CommandResult, commandPath, runCommand } from '../support/command.js';
 import { withScratch } from '../support/scratch.js';
-import { dir, file, whiteout } from '../support/tar-builder.js';
+import { dir, file, hardlink, whiteout } from '../support/tar-builder.js';
 import { platform, writeImage } from '../support/write-image.js';
 
 type Run = (...args: string[]) => Promise<CommandResult>;
@@ -58,9 +58,26 @@ test.skipIf(!able)('a store of kind overlayfs takes them, as nobody', async () =
   });
 });
 
+const closedFile = [dir('etc'), file('etc/shadow', 'root:*', { mode: 0 }), file('hosts', 'x')];
+
+test.skipIf(!able)('a hardlink to a closed file of a lower layer, as nobody', async () => {
+  await asNobody(
+    async (run, reference, open) => {
+      const destination = path.join(open, 'image');
+      const how = ['--format', 'overlay-userxattr', '--ownership', 'ignore'];
+      expect(await run('unpack', reference, destination, ...how)).toMatchObject({ code: 0 });
+      const copy = path.join(destination, 'layers/001/fs/passwords');
+      expect((await lstat(copy)).mode & 0o7777).toBe(0);
+      expect(await readFile(copy, 'utf8')).toBe('root:*'); // we are root
+      const lower = path.join(destination, 'layers/000/fs/etc/shadow');
+      expect((await lstat(lower)).mode & 0o7777).toBe(0);
+    },
+    [closedFile, [hardlink('passwords', 'etc/shadow')]],
+  );
+});
+
 // Each layer of this kind is a copy of the one below: what is closed has to be read.
 test.skipIf(!able)('a store of kind native takes closed files, as nobody', async () => {
-  const shadow = [dir('etc'), file('etc/shadow', 'root:*', { mode: 0 }), file('hosts', 'x')];
   await asNobody(
     async (run, reference, open) => {
       const root = path.join(open, 'store');
@@ -77,7 +94,7 @@ test.skipIf(!able)('a store of kind native takes closed files, as nobody', async
         counts: { snapshots: 2, unchecked: 2, findings: 0 },
       });
     },
-    [shadow, [file('hosts', 'y')]],
+    [closedFile, [file('hosts', 'y')]],
   );
 });
 
