@@ -3,6 +3,9 @@
 // behind a mutex, atomic, or the queue.
 #pragma once
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cerrno>
 #include <functional>
@@ -33,6 +36,12 @@ inline std::string join(const std::string& directory, std::string_view name) {
 
 // Gone, or something else by now.
 inline bool has_changed(int error) { return error == ENOENT || error == ENOTDIR || error == ELOOP; }
+
+// Whether its mode, which is the layer's, closes it to its owner, who we are. Where the kernel has
+// refused it (we are not root), that is no damage; and nothing is opened to us to look at it.
+inline bool is_closed_to_owner(const EntryFacts& found, const Inode& expected, mode_t needed) {
+  return (found.mode & needed) != needed && found.mode == expected.mode && found.uid == ::geteuid();
+}
 
 struct OpenDirectory {
   UniqueFd fd;
@@ -91,6 +100,9 @@ class Audit {
   void add_extra(std::string path);
   Result<OpenDirectoryRef> open(const std::string& path) const;
   void compare_directory(const std::string& path, const ExpectedNode& expected);
+  // False: it is not closed by its layer.
+  bool compare_closed(const std::string& path, const ExpectedNode& expected);
+  uint64_t files_below(const ExpectedNode& directory) const;
   bool has_opaque_mark(const EntryFacts& facts) const;
 
   struct Listing {
@@ -126,10 +138,6 @@ class Audit {
 
   // Opens what was found, if it is still that file; -1 and errno where it cannot be.
   UniqueFd open_file(const File& file) const;
-
-  // Its mode, which is the layer's, closes it to its owner, who we are, without root: no damage. To
-  // open it would be to write.
-  static bool is_closed_to_us(const File& file);
   void compare_file(const FileRef& file);
 
   // Between two looks at it the file has become something else: once more, without its content.

@@ -52,12 +52,6 @@ UniqueFd Audit::open_file(const File& file) const {
   return fd;
 }
 
-bool Audit::is_closed_to_us(const File& file) {
-  const EntryFacts& found = file.entry.facts;
-  return (found.mode & S_IRUSR) == 0 && found.mode == file.expected.inode().mode &&
-         found.uid == ::geteuid();
-}
-
 void Audit::compare_file(const FileRef& file) {
   DiskEntry& entry = file->entry;
   const Inode& inode = file->expected.inode();
@@ -70,7 +64,7 @@ void Audit::compare_file(const FileRef& file) {
     if (!fd.valid()) {
       const int error = errno;
       if (has_changed(error)) return compare_changed(file);
-      closed = error == EACCES && is_closed_to_us(*file);
+      closed = error == EACCES && is_closed_to_owner(entry.facts, inode, S_IRUSR);
       if (!closed) return report_unreadable(file->path(), file->expected, std::move(entry), error);
     } else if (const int error = read_status(fd.get(), "", &entry)) {
       return report_unreadable(file->path(), file->expected, std::move(entry), error);

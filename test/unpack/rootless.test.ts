@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { chmod, lstat, mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import type { VerifyReport } from '../../src/verify/index.js';
 import { type CommandResult, commandPath, runCommand } from '../support/command.js';
 import { withScratch } from '../support/scratch.js';
 import { dir, file, hardlink, whiteout } from '../support/tar-builder.js';
@@ -55,6 +56,20 @@ test.skipIf(!able)('a store of kind overlayfs takes them, as nobody', async () =
     const root = path.join(open, 'store');
     const imported = run('import', reference, '--root', root, '--snapshotter', 'overlayfs');
     expect(await imported).toMatchObject({ code: 0 });
+    const verify = async () => {
+      const how = ['--root', root, '--snapshotter', 'overlayfs', '--json'];
+      const { code, stdout } = await runCommand(['verify', ...how], { wrapper: nobody });
+      const { counts, snapshots } = JSON.parse(stdout) as VerifyReport;
+      const findings = snapshots.flatMap((one) => one.findings.map(({ kind }) => kind));
+      return { code, snapshots: counts.snapshots, unchecked: counts.unchecked, findings };
+    };
+    const closedByLayer = { code: 0, snapshots: 2, unchecked: 1, findings: [] };
+    expect(await verify()).toEqual(closedByLayer);
+    const names = await readdir(root, { recursive: true });
+    const closed = names.find((name) => name.endsWith('/1/fs/closed')) ?? '';
+    await chmod(path.join(root, closed), 0o100); // of another mode, and closed all the same
+    const changed = { code: 1, snapshots: 2, unchecked: 0, findings: ['unreadable'] };
+    expect(await verify()).toEqual(changed);
   });
 });
 

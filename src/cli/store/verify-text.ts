@@ -54,7 +54,9 @@ function snapshotLines(
   const rest = countFindings(snapshot) - Math.min(findings.length, mostFindings);
   return [
     style.bold(`layer ${layer}${of}`),
-    style.dim(`  snapshot ${shortDigest(chainID)}, ${basis(snapshot)}`),
+    ...wrap(`snapshot ${shortDigest(chainID)}, ${basis(snapshot)}`, columns - 2).map((line) =>
+      style.dim(`  ${line}`),
+    ),
     style.dim(`  ${printable(directory)}`),
     ...findings.slice(0, mostFindings).flatMap((finding) => findingLines(finding, style, columns)),
     ...(rest > 0 ? [`  and ${plural(rest, 'finding')} more (--json)`] : []),
