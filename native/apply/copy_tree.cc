@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "apply/copy_file.h"
-#include "apply/open_to_read.h"
 #include "apply/root_dir.h"
 #include "base/dir_stream.h"
+#include "base/open_to_read.h"
 #include "base/sys.h"
 #include "base/unique_fd.h"
 #include "base/work_queue.h"
@@ -161,7 +161,8 @@ class TreeCopy {
   }
 
   Status make_file(CopyEnd from, CopyEnd to, const struct stat& status, CopyCounts* counts) {
-    OCIUNPACK_ASSIGN(const UniqueFd from_fd, open_to_read(from.directory, from.name, from.path));
+    const UniqueFd from_fd = open_to_read(from.directory, from.name, O_RDONLY);
+    if (!from_fd.valid()) return system_error(errno, "openat", from.path);
     UniqueFd to_fd(
         sys::openat(to.directory, to.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
     if (!to_fd.valid()) return system_error(errno, "openat", to.path);

@@ -8,8 +8,8 @@
 
 #include "apply/create.h"
 #include "apply/name.h"
-#include "apply/open_to_read.h"
 #include "apply/root_dir.h"
+#include "base/open_to_read.h"
 #include "base/sys.h"
 
 namespace ociunpack {
@@ -82,7 +82,8 @@ Status copy_up(const ApplyContext& context, int lower_root_fd, const std::string
       return input_error(Code::ERR_INVALID_ENTRY, "copy up", lower_path,
                          "what the hardlink points to in the lower layer cannot be linked");
   }
-  OCIUNPACK_ASSIGN(const UniqueFd from, open_to_read(directory.get(), base.c_str(), lower_path));
+  const UniqueFd from = open_to_read(directory.get(), base.c_str(), O_RDONLY);
+  if (!from.valid()) return system_error(errno, "openat", lower_path, "of the lower layer");
   // SAFETY: the writer does not outlive `to`.
   OCIUNPACK_ASSIGN(FileWriter writer,
                    FileWriter::open(context, DirRef(DirRef(), &to), name, attributes, checksum));

@@ -37,8 +37,8 @@ inline std::string join(const std::string& directory, std::string_view name) {
 // Gone, or something else by now.
 inline bool has_changed(int error) { return error == ENOENT || error == ENOTDIR || error == ELOOP; }
 
-// Whether its mode, which is the layer's, closes it to its owner, who we are. Where the kernel has
-// refused it (we are not root), that is no damage; and nothing is opened to us to look at it.
+// Whether its mode, which is the layer's, closes it to its owner, who we are. Where we are refused
+// (not root, and no user namespace to open it in), that is no damage.
 inline bool is_closed_to_owner(const EntryFacts& found, const Inode& expected, mode_t needed) {
   return (found.mode & needed) != needed && found.mode == expected.mode && found.uid == ::geteuid();
 }

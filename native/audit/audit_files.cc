@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "audit/audit.h"
+#include "base/open_to_read.h"
 #include "digest/crc32c.h"
 
 namespace ociunpack::audit {
@@ -43,12 +44,10 @@ void Audit::flush(Batch* batch) {
 
 UniqueFd Audit::open_file(const File& file) const {
   // O_NONBLOCK: should it be a fifo by now. O_NOATIME is not granted for another user's file.
-  constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  constexpr int kFlags = O_RDONLY | O_NONBLOCK;
   const int directory = file.directory->fd.get();
-  UniqueFd fd(::openat(directory, file.name.c_str(), kFlags | O_NOATIME));
-  if (!fd.valid() && errno == EPERM) {
-    fd = UniqueFd(::openat(directory, file.name.c_str(), kFlags));
-  }
+  UniqueFd fd = open_to_read(directory, file.name.c_str(), kFlags | O_NOATIME);
+  if (!fd.valid() && errno == EPERM) fd = open_to_read(directory, file.name.c_str(), kFlags);
   return fd;
 }
 

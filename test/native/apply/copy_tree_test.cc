@@ -10,6 +10,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <map>
 
 #include "../check.h"
 #include "host/disk_usage.h"
@@ -215,19 +216,25 @@ TEST(a_copy_of_what_is_closed_to_its_owner) {
   CHECK_EQ(::chmod(scratch.host("").c_str(), 0777), 0);
   const std::string failure = check::as_nobody([&scratch]() -> std::string {
     make_ends(scratch);
-    for (const mode_t mode : {0, 0200, 04000, 01077}) {
+    std::map<mode_t, timespec> changed;
+    for (const mode_t mode : {0, 0200, 02000, 04000, 01077}) {
       const std::string name = "from/f" + std::to_string(mode);
       scratch.put_file(name, "shut");
       set_times(scratch, name, 1000, 5);
       if (::chmod(scratch.host(name).c_str(), mode) != 0) return "chmod";
+      changed[mode] = scratch.look(name).st_ctim;
     }
     const auto counts = copy(scratch);
     if (!counts.ok()) return counts.error().message();
-    for (const mode_t mode : {0, 0200, 04000, 01077}) {
+    for (const mode_t mode : {0, 0200, 02000, 04000, 01077}) {
       for (const char* end : {"from", "to"}) {
         const struct stat status = scratch.look(std::string(end) + "/f" + std::to_string(mode));
         if ((status.st_mode & 07777) != mode) return std::string(end) + ": another mode";
         if (status.st_mtim.tv_sec != 1000 || status.st_size != 4) return "another file";
+        // Nothing was changed to read it.
+        if (end == std::string("from") && status.st_ctim.tv_nsec != changed[mode].tv_nsec) {
+          return "changed";
+        }
       }
     }
     return "";

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -128,7 +129,9 @@ std::string as_nobody(const std::function<std::string()>& body) {
     std::string text = "setresuid failed";
     if (!is_root() ||
         (::setgroups(0, nullptr) == 0 && ::setresgid(kNobody, kNobody, kNobody) == 0 &&
-         ::setresuid(kNobody, kNobody, kNobody) == 0)) {
+         ::setresuid(kNobody, kNobody, kNobody) == 0 &&
+         // As if it had been started so: else /proc/self belongs to root.
+         ::prctl(PR_SET_DUMPABLE, 1) == 0)) {
       text = body();
     }
     const bool written = ::write(ends[1], text.data(), text.size()) >= 0;
