@@ -353,7 +353,9 @@ Result<LayerPass::Next> LayerPass::drained() {
   state_ = State::kFinishing;
   if (dry()) {
     OCIUNPACK_TRY(check_directories());
-  } else if (directories_finished()) {
+  } else if (directories_finished() && !planner_->doubt()) {
+    // After a doubt only a part of the layer was planned: what it says of the root, which stays
+    // when the layer is planned anew, would be that of an entry in the middle.
     finish_directories();
   }
   return Next::kAgain;

@@ -105,10 +105,15 @@ Status Planner::collect_marks(const Entry& entry) {
   if (components_.empty()) return {};
   OCIUNPACK_ASSIGN(const bool marked, take_mark(entry));
   if (marked || entry.type != EntryType::kDirectory) return {};
+  name_directory();
+  return {};
+}
+
+// An entry has named components_ as a directory, wherever symlinks have led it.
+void Planner::name_directory() {
   NodeId at = kRootNode;
   for (const std::string_view name : components_) at = tree_->find_or_add(at, name);
   tree_->node(at).named_directory = true;
-  return {};
 }
 
 void Planner::clear_step() {
@@ -155,6 +160,9 @@ Result<const PlanStep*> Planner::plan(const Entry& entry) {
   // Below `.wh..wh.plnk` no name is a whiteout's.
   if (!within_limits(name, components_.size() + 1)) return beyond_limits(entry.path, name);
   OCIUNPACK_ASSIGN(const NodeId parent, parent_of(entry));
+  parent_as_named_ = std::equal(
+      places_.begin(), places_.end(), components_.begin(), components_.end(),
+      [](const Place& place, std::string_view component) { return place.name == component; });
   // Only a name that is spelled plainly serves as a key for the next entry.
   last_parent_node_ = kNoNode;
   if (!base.empty() && step_.removed == kNoNode) {
@@ -440,7 +448,12 @@ Result<const PlanStep*> Planner::add_directory(const Entry& entry, NodeId parent
   }
   set_metadata(&tree_->inode_of(id), entry);
   tree_->node(id).implicit = false;
-  tree_->node(id).named_directory = true;
+  if (parent_as_named_) {
+    tree_->node(id).named_directory = true;
+  } else {
+    OCIUNPACK_TRY(clean(entry, entry.path, &components_));
+    name_directory();
+  }
   step_.kind = PlanStep::Kind::kDirectory;
   step_.node = id;
   return &step_;

@@ -144,6 +144,7 @@ class Planner {
   void add_mark(std::string_view name);
   Result<const PlanStep*> plan(const Entry& entry);
   Status collect_marks(const Entry& entry);
+  void name_directory();
   void clear_step();
   Status walk(const Entry& entry, const std::vector<std::string_view>& components, Purpose purpose);
   Result<bool> follow_lower(const Entry& entry, std::string_view name, Purpose purpose,
@@ -193,6 +194,7 @@ class Planner {
   // path is taken away or replaced: an ancestor may have become something else (CVE-2025-47290).
   std::string last_parent_;
   NodeId last_parent_node_ = kNoNode;
+  bool parent_as_named_ = true;  // no symlink led the last entry's parent to another path
   // The names of the lower layers' symlinks that led there: what takes the place of one of them
   // displaces nothing of this layer, and forgets the parent all the same.
   std::vector<std::string_view> lower_symlinks_;

@@ -70,8 +70,10 @@ struct Node {
   bool implicit = false;  // a directory that the layer did not name, only paths below it
   bool opaque = false;    // a directory that hides the lower layers' content
   bool in_child_list = false;
-  bool was_directory = false;    // it stands in LayerTree::directories_
-  bool named_directory = false;  // an entry has named a directory here, whatever came after it
+  bool was_directory = false;  // it stands in LayerTree::directories_
+  // An entry has named this very path as a directory, wherever symlinks led it, whatever came
+  // after.
+  bool named_directory = false;
 };
 
 // Looks at nodes on this thread (a way up to the root is none), counted in test builds: that work

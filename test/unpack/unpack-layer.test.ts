@@ -20,6 +20,7 @@ import { chainID, digestOf } from '../../src/oci/index.js';
 import { withScratch } from '../support/scratch.js';
 import { dir, file, hardlink, symlink, tar, whiteout } from '../support/tar-builder.js';
 import { withTmpfs } from '../support/tmpfs.js';
+import { dumpTree } from '../support/tree-dump.js';
 
 const root = process.getuid?.() === 0;
 
@@ -287,6 +288,26 @@ describe('parents', () => {
       expect(report.replanned).toBe(true);
       expect(await readFile(path.join(directory, 'usr/lib/x'), 'utf8')).toBe('x');
       expect((await readdir(scratch)).sort()).toEqual(['lower', 'lower.idx', 'upper']);
+    });
+  });
+
+  test('the root keeps nothing of a first pass that ended in a doubt', async () => {
+    await withScratch(async (scratch) => {
+      const lower = {
+        directory: path.join(scratch, 'lower'),
+        index: path.join(scratch, 'lower.idx'),
+      };
+      await unpackLayer(tar([symlink('e', 'b')]), lower.directory, { index: lower.index });
+      const directory = path.join(scratch, 'upper');
+      const layer = tar([
+        file('e/f', 'x'),
+        dir('./', { xattrs: { 'user.note': 'of an entry in the middle' } }),
+        hardlink('link', 'e'), // a directory, for whom the lower layer's symlink is not known yet
+        dir('./'),
+      ]);
+      const report = await unpackLayer(layer, directory, { parents: [lower] });
+      expect(report.replanned).toBe(true);
+      expect((await dumpTree(directory)).get('')?.xattrs).toEqual({});
     });
   });
 

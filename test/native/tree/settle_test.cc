@@ -276,6 +276,15 @@ TEST(marks_come_before_entries) {
 }
 
 // The first entry that a sequential apply could not apply decides, whatever else is wrong.
+TEST(marks_below_a_symlink_whose_place_is_taken_under_another_name) {
+  // `d/d` leads to `/d`, in the symlink's place, but is not the layer's own `d/`.
+  const View up = stack(Layer().symlink("d", "..").dir("e").file("e/c"));
+  CHECK_EQ(settled(Layer().dir("d/d").file("d/.wh.e"), up), "d d\nw e\n");
+  CHECK_EQ(settled(Layer().file("d/.wh.e").dir("d/d").dir("d"), up), "d d\nd d/d\n");
+  const View root = stack(Layer().symlink("a", "/"));
+  CHECK_EQ(settled(Layer().dir("a/a").file("a/n/.wh.x"), root), "d a\ni n\n");
+}
+
 TEST(the_first_refusal_in_the_tar_decides) {
   const auto refused = [](Layer layer, const View& below) {
     return settled(std::move(layer), below, SymlinkParents::kError);
