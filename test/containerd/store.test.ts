@@ -2,7 +2,7 @@
 
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ContainerdStore } from '../../src/containerd/index.js';
 import { digestOf } from '../../src/oci/index.js';
 import { buildBolt } from '../support/bolt-builder.js';
@@ -162,7 +162,14 @@ describe.skipIf(noContainerd)(`a real containerd ${noContainerd ?? ''}`, () => {
       (await stat(file)).mtimeMs,
       await readdir(daemon.root),
     ];
-    const before = await state();
+    // What was written before makes the daemon collect garbage, a little later.
+    const quiet = async () => {
+      const first = await state();
+      await new Promise((resolve) => setTimeout(resolve, 700));
+      expect(await state()).toEqual(first);
+      return first;
+    };
+    const before = await vi.waitFor(quiet, { timeout: 30_000, interval: 100 });
     await store.images('default');
     await store.snapshots('default');
     expect(await state()).toEqual(before);
