@@ -183,7 +183,7 @@ function sumLines(report: VerifyReport, { style }: RunContext): string[] {
     style.bold(compared),
     ...(unchecked > 0
       ? [
-          `content of ${plural(unchecked, 'file')} not compared: unknown (--deep reads it), or closed to you`,
+          `content of ${plural(unchecked, 'file')} not compared: unknown (see --deep), or closed to you`,
         ]
       : []),
     ok

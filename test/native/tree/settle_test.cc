@@ -275,7 +275,6 @@ TEST(marks_come_before_entries) {
            "d e\ni e/b\nf e/b/c\ni e/d\n");
 }
 
-// The first entry that a sequential apply could not apply decides, whatever else is wrong.
 TEST(marks_below_a_symlink_whose_place_is_taken_under_another_name) {
   // `d/d` leads to `/d`, in the symlink's place, but is not the layer's own `d/`.
   const View up = stack(Layer().symlink("d", "..").dir("e").file("e/c"));
@@ -285,6 +284,7 @@ TEST(marks_below_a_symlink_whose_place_is_taken_under_another_name) {
   CHECK_EQ(settled(Layer().dir("a/a").file("a/n/.wh.x"), root), "d a\ni n\n");
 }
 
+// The first entry that a sequential apply could not apply decides, whatever else is wrong.
 TEST(the_first_refusal_in_the_tar_decides) {
   const auto refused = [](Layer layer, const View& below) {
     return settled(std::move(layer), below, SymlinkParents::kError);
